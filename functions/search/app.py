@@ -18,7 +18,7 @@ from sluice.services.documents.search import LONGEST_QUERY, MOST_PASSAGES
 from sluice.wiring import documents
 
 blueprint = Blueprint("search", __name__)
-MOST_STORES = 20
+MOST_STORES, MOST_FILES = 20, 20
 
 
 class SearchBody(BaseModel):
@@ -30,6 +30,7 @@ class SearchBody(BaseModel):
     top_k: int = Field(ge=1, le=MOST_PASSAGES)
     floored: bool = True
     strict: bool = False
+    file_ids: list[Id] | None = Field(None, max_length=MOST_FILES, fail_fast=True)
 
 
 @blueprint.post("/search")

@@ -1,6 +1,7 @@
 """An in-memory store that follows the rules of `sluice.domain.gateway.admission` under one lock."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sluice.domain.errors import StoreUnavailable
@@ -52,6 +53,10 @@ class FakeHotStore:
     def grant(self, account_id: str) -> Grant | None:
         self._reach()
         return self.grants.get(account_id)
+
+    def grants_of(self, account_ids: Sequence[str]) -> dict[str, Grant]:
+        self._reach()
+        return {one: self.grants[one] for one in account_ids if one in self.grants}
 
     def admit(
         self,

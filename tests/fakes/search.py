@@ -29,6 +29,8 @@ class FakeSearch:
         passages = [
             passage for store_id in ask.store_ids for passage in self._in(ask.account_id, store_id, query_words)
         ]
+        if ask.file_ids is not None:
+            passages = [passage for passage in passages if passage.file_id in ask.file_ids]
         return sorted([*passages, *self.extra], key=lambda passage: -passage.score)[: ask.top_k]
 
     def _in(self, account_id: str, store_id: str, query_words: set[str]) -> list[Passage]:

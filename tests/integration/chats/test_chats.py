@@ -1,10 +1,14 @@
 """Chats are named, continued, edited, charged like other requests, and private to their owner."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from sluice.domain.errors import ModelUnavailable
+from sluice.wiring import stores
+from sluice.wiring.chats import chats
 from tests.fakes.upstream import chunk
 from tests.integration.gateway.conftest import ANSWER, Person
 
@@ -165,3 +169,48 @@ def stored_messages(person: Person, chat: str) -> list[Any]:
     from sluice.wiring import stores
 
     return stores.chat_store().messages(person.account_id, chat)
+
+
+def test_changes_at_once_are_all_kept(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = begin(person)
+    store: Any = type(stores.chat_store())
+    changed, begun = store.change, []
+
+    def late(self: Any, *given: Any, **more: Any) -> Any:
+        if not begun:
+            begun.append(True)
+            person.call("PATCH", f"/chats/{chat}", json={"title": "Mine", "system": "Be brief."})
+            chats().attach(person.account_id, chat, "file_0", lambda _: True)
+        return changed(self, *given, **more)
+
+    monkeypatch.setattr(store, "change", late)
+    say(person, chat, "hello")
+    with ThreadPoolExecutor(5) as threads:
+        list(threads.map(lambda it: chats().attach(person.account_id, chat, f"file_{it}", lambda _: True), range(1, 6)))
+    kept = chats().get(person.account_id, chat)
+    assert (kept.title, kept.system) == ("Mine", "Be brief.") and kept.shown is not None
+    assert sorted(kept.files) == [f"file_{it}" for it in range(6)]
+
+
+def test_a_foreign_chat_is_missing_and_an_answer_is_not_replaced(person: Person, other: Person) -> None:
+    chat = begin(person)
+    say(person, chat, "hello")
+    answer = messages(person, chat)[1]["id"]
+    assert other.call("PATCH", f"/chats/{chat}", json={"shown": answer}).status_code == 404
+    assert say(person, chat, "instead", replaces=answer).status_code == 422
+
+
+def test_an_answer_of_any_characters_is_kept(person: Person) -> None:
+    def thought(text: str) -> bytes:
+        delta = {"reasoning_content": text}
+        return json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}).encode()
+
+    chat, smile = begin(person), "\U0001f600"
+    person.script(thought(smile * 20_000), *[chunk(smile * 1_000)] * 100, chunk(None, "stop"))
+    say(person, chat, "hello")
+    kept = messages(person, chat)[-1]
+    assert (len(kept["content"]), len(kept["reasoning"])) == (75_000, 20_000)
+    person.script(thought("a\ud83d"), chunk("b\ud83d"), chunk("\ude00c"), chunk(None, "stop"))
+    say(person, chat, "hello")
+    kept = messages(person, chat)[-1]
+    assert (kept["content"], kept["reasoning"]) == (f"b{smile}c", "a\ufffd")

@@ -1,13 +1,16 @@
 """A chat longer than the model's context goes on without its oldest turns."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from sluice.domain.chats import prompt
 from sluice.domain.chats.chat import Chat, ChatMessage
 from sluice.domain.chats.prompt import Prompt
 from sluice.domain.errors import ContextLengthExceeded
+from sluice.domain.gateway.estimates import prompt_tokens
 from tests.fakes.upstream import chunk
 from tests.integration.chats.test_chats import begin, messages, say
 from tests.integration.gateway.conftest import Person
@@ -86,3 +89,24 @@ def test_a_model_with_a_longer_context_is_sent_what_was_left_out_before() -> Non
     assert Prompt(chat, history, "next", 512, 100).left_out >= 6
     assert Prompt(chat, history, "next", 4096, 100).left_out == 0
     assert Prompt(chat, history[:2], "next", 512, 100).left_out == 0  # a branch that is short
+
+
+def test_the_longest_chat_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = [ChatMessage(str(at), "user" if at % 2 == 0 else "assistant", "x" * 4_000, at) for at in range(2_000)]
+    read: list[Any] = []
+    monkeypatch.setattr(prompt, "prompt_tokens", lambda body: read.append(body) or prompt_tokens(body))
+    began = time.process_time()
+    made = Prompt(Chat("usr_1", "chat_1", "x", None, None, 1, 1), history, "next", 8_192, 1_024)
+    assert time.process_time() - began < 0.05 and len(read) < 5
+    assert 1_990 < made.left_out < 2_000
+
+
+def test_a_model_that_refuses_each_length_is_asked_four_times(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    person.upstream.context_window = None
+    chat = begin(person)
+    talk(person, chat, 20)
+    refusing(person, 0, monkeypatch)
+    asked = len(person.upstream.calls)
+    assert say(person, chat, "next").status_code == 400
+    assert len(person.upstream.calls) - asked == 4
+    assert [len(call.body["messages"]) for call in person.upstream.calls[asked:]] == [41, 21, 11, 1]

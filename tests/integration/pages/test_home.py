@@ -84,3 +84,23 @@ def test_a_store_that_refuses_leaves_what_was_known(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(offer, "FRESH_SECONDS", 0.0)
     known = Offer(read)
     assert known.known() == known.known() == [Offered("demo")]
+
+
+def test_while_one_read_hangs_no_other_begins_and_any_failure_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, reads = Event(), list[int]()
+
+    def read() -> Sequence[Offered]:
+        reads.append(1)
+        assert go_on.wait(10)
+        if len(reads) == 1:
+            raise ValueError
+        return [Offered("demo")]
+
+    monkeypatch.setattr(offer, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(offer, "DEADLINE_SECONDS", 0.01)
+    known = Offer(read)
+    assert [known.known() for _ in range(5)] == [()] * 5 and len(reads) == 1
+    go_on.set()
+    began = time.monotonic()
+    while not known.known():
+        assert time.monotonic() - began < 10

@@ -52,26 +52,23 @@ def test_a_chat_is_started_answered_and_named_by_its_first_message(member: Brows
     assert "Capital of France?" in listed.text and path_of(page) in listed.links
 
 
-def test_only_a_chat_without_messages_and_settings_is_offered_as_new(member: Browser) -> None:
-    first = begun(member)
-    again = begun(member)
-    assert path_of(again) == path_of(first)
-    member.submit(again, path_of(again) + "/settings", system="Be brief.")
-    second = begun(member)
+def test_two_pages_that_begin_a_chat_at_once_begin_two(member: Browser) -> None:
+    first, second = begun(member), begun(member)
     assert path_of(second) != path_of(first)
-    say(member, second, "New chat")  # names the chat as an unused one is named
-    assert path_of(begun(member)) not in (path_of(first), path_of(second))
 
 
-def test_the_first_message_begins_its_chat(member: Browser) -> None:
+def test_the_first_message_begins_its_chat(member: Browser, upstream: FakeUpstream) -> None:
     """Nothing is stored before it."""
     new = member.get("/my/chats")
     assert "What would you like to ask?" in new.text and member.get("/my/chats").links == new.links
     fields = {**new.form("/logout").fields, "content": "Capital of France?"}
     sent_on = member.post("/my/chats", fields)
-    path = sent_on.answer.headers["Location"].removesuffix("/messages")
-    assert sent_on.status == 307
-    assert member.post(path + "/messages", fields).status == 303
+    assert (sent_on.status, sent_on.answer.headers["Location"]) == (307, "/my/chats/new/messages")
+    upstream.steps, answer = (ModelUnavailable(),), upstream.steps
+    assert member.post("/my/chats/new/messages", fields).status == 503
+    assert member.get("/my/chats").links == new.links, "a refused message leaves no chat"
+    upstream.steps = answer
+    path = member.post("/my/chats/new/messages", fields).answer.headers["Location"].removesuffix("#newest")
     assert said(member.get(path)) == [("user", "Capital of France?"), ("assistant", "Paris")]
 
 
@@ -278,7 +275,10 @@ def test_a_chat_is_exported_in_both_formats(member: Browser) -> None:
     assert [message["content"] for message in whole["messages"]] == ["Capital of France? 🇫🇷", "Paris"]
     assert whole["other_messages"] == []
     answer = member.get(path + "/export?as=markdown").answer
-    assert answer.mimetype == "text/markdown" and answer.headers["Content-Disposition"].endswith('.md"')
+    assert answer.mimetype == "text/markdown" and answer.headers["Content-Disposition"] == (
+        'attachment; filename="Capital of France.md"; '
+        "filename*=UTF-8''Capital%20of%20France%20%F0%9F%87%AB%F0%9F%87%B7.md"
+    )
     text = answer.get_data(as_text=True)
     assert text.startswith("# Capital of France? 🇫🇷\n") and "## Model, " in text and "\nParis\n" in text
     assert member.get(path + "/export?as=exe").status == 422

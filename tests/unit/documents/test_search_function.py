@@ -16,7 +16,7 @@ from sluice.ports.gateway import UpstreamCall
 from sluice.wiring import documents
 
 FOUND = Passage("vs_1", "file_1", "a.txt", 3, "Text of it", 0.5, {"year": 2026.5, "ok": True})
-ASK = SearchRequest("usr_a", ["vs_1"], "what?", 5, floored=False)
+ASK = SearchRequest("usr_a", ["vs_1"], "what?", 5, floored=False, file_ids=["file_1"])
 
 
 class Fixed:

@@ -172,3 +172,25 @@ def test_differences_name_tables_and_changed_keys_only() -> None:
         "models.b": ('id = "b"', "-"),
     }
     assert differences(after, after) == {}
+
+
+def test_who_comes_during_the_first_read_waits_for_it() -> None:
+    reading, go_on = threading.Event(), threading.Event()
+
+    class Slow(Versions):
+        def newest(self, limit: int) -> list[StoredSettings]:
+            reading.set()
+            assert go_on.wait(10)
+            return super().newest(limit)
+
+    found, _ = process(Slow(stored(1)))
+    seen: list[str] = []
+    threads = [threading.Thread(target=lambda: seen.append(name(found.current()))) for _ in range(2)]
+    threads[0].start()
+    assert reading.wait(10)
+    threads[1].start()
+    threads[1].join(0.2)
+    go_on.set()
+    for each in threads:
+        each.join(10)
+    assert seen == ["1", "1"]

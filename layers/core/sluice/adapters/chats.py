@@ -1,7 +1,7 @@
 """Chats in the contents table: `chat#ID` for a chat, `chatmsg#ID#MESSAGE` for its messages, `chats` for how many chats
 there are. They do not expire. The index `by_use` sorts an account's chats, the only items with `updated_ms`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -57,17 +57,27 @@ class DynamoChats:
             (last["updated_ms"], last["item_id"].removeprefix("chat#")) if last else None,
         )
 
-    def update(self, chat: Chat) -> None:
-        """Errors: NotFound (deleted in the meantime)."""
-        item = _chat_item(chat)
+    def change(
+        self, account_id: str, chat_id: str, changes: Mapping[str, Any], was: Mapping[str, Any] | None = None
+    ) -> Chat | None:
+        new, old = _stored(changes), _stored(was or {})
+        same = [f"(#{name} = :was_{name}{'' if old[name] else f' OR attribute_not_exists(#{name})'})" for name in old]
+        request: Any = {
+            "TableName": self._table,
+            "Key": self._key(account_id, f"chat#{chat_id}"),
+            "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in new),
+            "ConditionExpression": " AND ".join([CHAT_EXISTS, *same]),
+            "ExpressionAttributeNames": {f"#{name}": name for name in {**new, **old}},
+            "ExpressionAttributeValues": dynamo.item(
+                {f":{name}": value for name, value in new.items()} | {f":was_{name}": old[name] for name in old}
+            ),
+            "ReturnValues": "ALL_NEW",
+        }
         try:
-            dynamo.write(
-                lambda: dynamo.client().put_item(
-                    TableName=self._table, Item=dynamo.item(item), ConditionExpression=CHAT_EXISTS
-                )
-            )
-        except dynamo.ConditionFailed as exc:
-            raise NotFound() from exc
+            written = dynamo.write(lambda: dynamo.client().update_item(**request))
+        except dynamo.ConditionFailed:
+            return None
+        return _chat(dynamo.values(written["Attributes"]))
 
     def delete(self, account_id: str, chat_id: str) -> None:
         """Delete the chat first. Messages that remain after a failure belong to no chat and are not shown."""
@@ -117,10 +127,12 @@ def _message_item(account_id: str, chat_id: str, message: ChatMessage) -> dict[s
 
 
 def _chat_item(chat: Chat) -> dict[str, Any]:
+    return {"item_id": f"chat#{chat.chat_id}", "schema": SCHEMA, **_stored(asdict(chat))}
+
+
+def _stored(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The temperature is stored as text, because all numbers in our tables are integers."""
-    temperature = None if chat.temperature is None else str(chat.temperature)
-    fields = {**asdict(chat), "files": list(chat.files), "temperature": temperature}
-    return {"item_id": f"chat#{chat.chat_id}", "schema": SCHEMA, **fields}
+    return {name: value if name != "temperature" or value is None else str(value) for name, value in fields.items()}
 
 
 def _chat(item: dict[str, Any]) -> Chat:

@@ -7,7 +7,6 @@ from threading import Event, Lock, Thread
 from typing import Any, NamedTuple
 
 from sluice import settings
-from sluice.domain.errors import SluiceError
 from sluice.domain.usage.pricing import Prices, dollars
 from sluice.once import once
 from sluice.wiring.settings import settings_in_force
@@ -36,17 +35,18 @@ class Offered(NamedTuple):
 
 
 class Offer:
-    """Asked for again in a thread of its own, at most every `FRESH_SECONDS`. Thread-safe."""
+    """Asked for again in a thread of its own, one at a time and at most every `FRESH_SECONDS`. Thread-safe."""
 
     def __init__(self, read: Callable[[], Sequence[Offered]]) -> None:
         self._read = read
         self._known: Sequence[Offered] = ()
         self._asked_s, self._lock, self._done = float("-inf"), Lock(), Event()
+        self._done.set()
 
     def known(self) -> Sequence[Offered]:
         """Not older than `FRESH_SECONDS`, or what was known before if the answer takes longer than the deadline."""
         with self._lock:
-            if time.monotonic() - self._asked_s >= FRESH_SECONDS:
+            if self._done.is_set() and time.monotonic() - self._asked_s >= FRESH_SECONDS:
                 self._asked_s, self._done = time.monotonic(), Event()
                 Thread(target=self._ask, args=(self._done,), daemon=True).start()
             done = self._done
@@ -56,8 +56,8 @@ class Offer:
     def _ask(self, done: Event) -> None:
         try:
             self._known = self._read()
-        except SluiceError:
-            log.warning("the start page shows the models that it knew before")
+        except Exception:
+            log.warning("the start page shows the models that it knew before", exc_info=True)
         finally:
             done.set()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations  # a port is imported without the domain that it speaks of (ADR 85)
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sluice.domain.chats.chat import Chat, ChatMessage, Place
 
 
@@ -20,8 +22,10 @@ class ChatStore(Protocol):
         """Last used first, from behind `after`, and where the next page begins. A chat of the last second may be
         missing; one that is used meanwhile moves to the front."""
 
-    def update(self, chat: Chat) -> None:
-        """Errors: NotFound."""
+    def change(
+        self, account_id: str, chat_id: str, changes: Mapping[str, Any], was: Mapping[str, Any] | None = None
+    ) -> Chat | None:
+        """Write these fields only. → the chat; None where there is none or its fields are not those of `was`."""
 
     def delete(self, account_id: str, chat_id: str) -> None:
         """Delete a chat with its messages. A missing chat is no error."""

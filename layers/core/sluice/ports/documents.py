@@ -2,7 +2,7 @@
 
 from __future__ import annotations  # a port is imported without the domain that it speaks of (ADR 85)
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -130,13 +130,15 @@ class PendingDocuments(Protocol):
 @dataclass(frozen=True)
 class PassageQuery:
     """`limit`: the most passages to return. `near`: the text's vector, to search also by meaning. `floored`: only what
-    is about the question; else the nearest. `strict`: nothing, unless something found stands out (ADR 115)."""
+    is about the question; else the nearest. `strict`: nothing, unless something found stands out (ADR 115). `file_ids`:
+    only of these files, None for all."""
 
     text: str
     limit: int
     near: Asked | None = None
     floored: bool = True
     strict: bool = False
+    file_ids: Collection[str] | None = None
 
 
 class Indexes(Protocol):
@@ -169,7 +171,7 @@ class Indexes(Protocol):
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """`top_k`: the most passages to return. `floored` and `strict`: see `PassageQuery`."""
+    """`top_k`: the most passages to return. The others: see `PassageQuery`."""
 
     account_id: str
     store_ids: Sequence[str]
@@ -177,6 +179,7 @@ class SearchRequest:
     top_k: int
     floored: bool = True
     strict: bool = False
+    file_ids: Collection[str] | None = None
 
 
 class Search(Protocol):

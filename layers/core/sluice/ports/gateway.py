@@ -109,6 +109,9 @@ class HotStore(Protocol):
     def grant(self, account_id: str) -> Grant | None:
         """A consistent read."""
 
+    def grants_of(self, account_ids: Sequence[str]) -> dict[str, Grant]:
+        """Those that exist, read consistently."""
+
     def admit(
         self,
         request: AdmissionRequest,

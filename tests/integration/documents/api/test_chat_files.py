@@ -48,7 +48,7 @@ def test_a_file_begins_a_chat_and_its_answers_are_looked_for_in_it(
     library: Library, member: Browser, ann: Account
 ) -> None:
     page = attach(member, member.get("/my/chats"))
-    assert "tea.txt" in page.text and "reading…" in page.text and page.text.startswith("tea.txt")
+    assert "tea.txt" in page.text and "reading…" in page.text and page.text.startswith("New chat")
     attach(member, member.get("/my/chats"), "Coffee is grown on hills in Ethiopia.", "coffee.txt")
     read(ann)
     page = say(member, member.get(path_of(page)))

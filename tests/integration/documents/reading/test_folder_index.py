@@ -125,6 +125,18 @@ def test_a_search_sees_one_state_while_files_are_removed(tmp_path: Path) -> None
     assert {hit.file_id for hit in indexes.find(ACCOUNT, STORE, PassageQuery("beacon", 5, near))} == {"file_0"}
 
 
+@pytest.mark.parametrize("near", [None, Asked(packed([1.0, 0.0]), EmbeddingModel("m"))])
+def test_a_file_is_found_among_many_that_match_better(tmp_path: Path, near: Asked | None) -> None:
+    indexes = FolderIndexes(tmp_path)
+    better = [Chunk("", f"beacon {number}") for number in range(300)]
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", better, Vectors("m", [packed([1.0, 0.0])] * 300))
+    own = [Chunk("", "a lamp that some call a beacon, seldom, and with much else beside it")]
+    indexes.replace(ACCOUNT, STORE, "file_2", "b.txt", own, Vectors("m", [packed([0.5, 0.8])]))
+    for text in ("beacon", "nothing of it") if near else ("beacon",):
+        asked = PassageQuery(text, 5, near, floored=False, file_ids=["file_2"])
+        assert [hit.file_id for hit in indexes.find(ACCOUNT, STORE, asked)] == ["file_2"]
+
+
 def test_a_search_without_an_index_finds_nothing_and_creates_no_file(tmp_path: Path) -> None:
     indexes = FolderIndexes(tmp_path)
     assert indexes.find(ACCOUNT, STORE, PassageQuery("beacon", 5)) == []

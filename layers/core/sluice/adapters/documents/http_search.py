@@ -26,6 +26,8 @@ class HttpSearch:
 
     def search(self, request: SearchRequest) -> list[Passage]:
         body = {**asdict(request), "store_ids": list(request.store_ids)}
+        if (file_ids := body.pop("file_ids")) is not None:
+            body["file_ids"] = list(file_ids)
         call = UpstreamCall(PATH, body, request_id(time.time_ns() // 1_000_000), request.account_id, DEADLINE_SECONDS)
         try:
             answer = self._http.fetch(call)

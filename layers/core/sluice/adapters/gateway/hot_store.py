@@ -1,7 +1,7 @@
 """The store for admission and settlement: the grant and the ledger, over the small client."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -57,6 +57,10 @@ class ConditionFailed(Exception):
         self.item = item
 
 
+MOST_READ = 100  # by one BatchGetItem
+GET_ATTEMPTS = 50
+
+
 class DynamoHotStore:
     """`sluice.ports.gateway.HotStore` and `TextStore` on DynamoDB. Errors of every method: StoreUnavailable."""
 
@@ -83,6 +87,20 @@ class DynamoHotStore:
         key = {"account_id": {"S": account_id}}
         answer = self.call("GetItem", {"TableName": self._grants, "Key": key, "ConsistentRead": True})
         return grant_from(answer["Item"]) if "Item" in answer else None
+
+    def grants_of(self, account_ids: Sequence[str]) -> dict[str, Grant]:
+        keys: list[Any] = [{"account_id": {"S": one}} for one in dict.fromkeys(account_ids)]
+        found: dict[str, Grant] = {}
+        for _ in range(GET_ATTEMPTS):
+            some, rest = keys[:MOST_READ], keys[MOST_READ:]
+            if not some:
+                return found
+            wanted = {self._grants: {"Keys": some, "ConsistentRead": True}}
+            answer = self.call("BatchGetItem", {"RequestItems": wanted})
+            grants = map(grant_from, answer["Responses"].get(self._grants, []))
+            found |= {grant.account_id: grant for grant in grants}
+            keys = rest + answer.get("UnprocessedKeys", {}).get(self._grants, {}).get("Keys", [])
+        raise StoreUnavailable()
 
     def admit(
         self,

@@ -8,6 +8,7 @@ from sluice.domain.ids import ulid
 TITLE_CHARACTERS = 200
 SYSTEM_CHARACTERS = 8_000
 CONTENT_CHARACTERS = 100_000
+ANSWER_BYTES = 300_000  # of its text: with its reasoning and citations it is an item of the store of at most 400 KB
 REASONING_CHARACTERS = 20_000  # kept of an answer's; its end is dropped, because an item of the store may have 400 KB
 UNTITLED = "New chat"
 MOST_CHATS = 1_000  # an account's
@@ -70,12 +71,6 @@ class ChatMessage:
     context_tokens: int | None = None
     reasoning: str | None = None
     reasoning_ms: int | None = None
-
-
-def is_as_made(chat: Chat) -> bool:
-    """Whether it has no name and no settings of its own yet. The first message names it."""
-    settings = {chat.system, chat.model, chat.temperature, chat.max_tokens}
-    return chat.title == UNTITLED and not chat.files and settings == {None}
 
 
 def message_id(now_ms: int) -> str:

@@ -1,13 +1,11 @@
 """An exported chat becomes another one: its messages keep their order and their tree, and get ids of this moment."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from sluice.domain.chats.chat import BEGINNING, ChatMessage, message_id
 from sluice.domain.errors import ValidationFailed
 
-MOST_SIBLINGS = 100  # an export names the siblings of each message: of n siblings it has n² names
 MOST_BYTES = 400_000  # of a message's texts, because an item of the store may have 400 KB
 
 
@@ -41,8 +39,6 @@ def _check(messages: Sequence[ChatMessage], parents: dict[str, str]) -> None:
         texts = [message.content, message.reasoning or "", *(one.filename for one in message.citations or ())]
         if sum(len(text.encode()) for text in texts) > MOST_BYTES:
             raise _no("a message in it is too long")
-    if any(count > MOST_SIBLINGS for count in Counter(parents.values()).values()):
-        raise _no(f"more than {MOST_SIBLINGS} messages follow the same one")
     rooted = {BEGINNING}
     for one in parents:
         way: dict[str, None] = {}

@@ -9,7 +9,7 @@ from sluice.domain.ids import ulid, ulid_of
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 MIB = 1024 * 1024
-FILENAME_CHARACTERS = 255
+FILENAME_CHARACTERS, ENDING_CHARACTERS = 255, 16
 MAX_ATTRIBUTES, KEY_CHARACTERS, VALUE_CHARACTERS = 16, 64, 512
 FILE, STORE, BATCH = "file_", "vs_", "vsfb_"
 IDENTIFIER = re.compile(r"(file|vs|vsfb)_[0-9A-HJKMNP-TV-Z]{26}")
@@ -42,3 +42,12 @@ def clean_filename(sent: str) -> str:
     if len(name) > FILENAME_CHARACTERS:
         raise ValidationFailed((FieldProblem("file", f"A file name has {FILENAME_CHARACTERS} characters at most."),))
     return name
+
+
+def numbered(name: str, number: int) -> str:
+    """`notes (2).txt`, not longer than a name may be."""
+    stem, dot, ending = name.rpartition(".")
+    if not stem or len(ending) > ENDING_CHARACTERS:
+        stem, dot, ending = name, "", ""
+    after = f" ({number}){dot}{ending}"
+    return stem[: FILENAME_CHARACTERS - len(after)] + after

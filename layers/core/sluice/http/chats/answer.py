@@ -41,14 +41,16 @@ def answer_message(caller: Caller, chat_id: str, body: MessageBody) -> Response:
     return response
 
 
-def answer_whole(caller: Caller, chat_id: str, body: MessageBody) -> None:
-    """For browsers without JavaScript: returns once the answer is stored, also if it broke off after its beginning."""
+def answer_whole(caller: Caller, chat_id: str | None, body: MessageBody) -> str:
+    """For browsers without JavaScript: returns once the answer is stored, also if it broke off after its beginning.
+    `chat_id`: None for a message that begins a chat. → the id of its chat."""
     running = _start(caller, chat_id, body)
     try:
         collect(running.answer.exchange, running.answer.events, running.keeper)
     except SluiceError:
         if not running.keeper.begun:
             raise
+    return running.turn.chat.chat_id
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,13 @@ class RunningTurn:
     keeper: TurnKeeper
 
 
-def _start(caller: Caller, chat_id: str, body: MessageBody) -> RunningTurn:
+def _start(caller: Caller, chat_id: str | None, body: MessageBody) -> RunningTurn:
     """Errors: NotFound, ValidationFailed, ModelNotFound, and as `Answers.start`."""
     turns = chat_turns()
-    turn = turns.prepare(caller.account_id, chat_id, body.content, body.replaces)
+    if chat_id is None:
+        turn = turns.first(caller.account_id, body.content)
+    else:
+        turn = turns.prepare(caller.account_id, chat_id, body.content, body.replaces)
     claims = playground_claims(caller.account_id, turn.began_ms // 1000)
     request, prompt = _request(claims, turn, body)
     answer = answers().start(request, admitting(claims))

@@ -22,7 +22,7 @@ from sluice.http.chats.requests import NewChatBody
 from sluice.http.fields import Integer, Loose
 from sluice.http.operation import validated
 
-MOST_MEMBERS = 200_000  # some 100 of each message: its fields, its siblings and its citations
+MOST_MEMBERS = 200_000  # some 100 of each message: its fields and its citations
 NO_EXPORT = "This file is not a chat. Choose one that you downloaded as JSON from a chat's menu."
 
 Id = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
@@ -36,7 +36,7 @@ class ImportedPassage(Loose):
 
 
 class ImportedMessage(Loose):
-    """Without what is of the server that it was exported from: its `request_id`. `siblings` follow from `parent_id`."""
+    """Without what is of the server that it was exported from: its `request_id`."""
 
     id: Id
     role: Literal["user", "assistant"]

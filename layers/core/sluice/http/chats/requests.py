@@ -1,6 +1,6 @@
 """Requests and answers of `/chats…`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints
 
@@ -129,14 +129,13 @@ class MessageInfo(BaseModel):
     finish_reason: str | None
     citations: list[CitedPassage] | None = Field(description="with `retrieval`: the passages in the prompt")
     parent_id: str | None = Field(description="the message that it follows")
-    siblings: list[str] = Field(description="the messages that follow the same one, itself among them, oldest first")
     left_out: int | None = Field(description="of an answer: earlier messages that did not fit the model's context")
     context_tokens: int | None = Field(description="of an answer: the model's context, if its server states it")
     reasoning: str | None = Field(description="what the model thought before the answer, cut at 20,000 characters")
     reasoning_ms: int | None
 
     @classmethod
-    def of(cls, message: ChatMessage, branches: Branches) -> "MessageInfo":
+    def of(cls, message: ChatMessage, branches: Branches, **more: Any) -> Self:
         cited = message.citations
         citations = None if cited is None else [CitedPassage.like(one) for one in cited]
         created, parent = rfc3339(message.created_ms), branches.parent(message)
@@ -146,22 +145,35 @@ class MessageInfo(BaseModel):
             created_at=created,
             citations=citations,
             parent_id=parent.message_id if parent else None,
-            siblings=[one.message_id for one in branches.siblings(message)],
+            **more,
         )
 
 
+class ShownMessage(MessageInfo):
+    siblings: list[str] = Field(description="the messages that follow the same one, itself among them, oldest first")
+
+    @classmethod
+    def shown(cls, message: ChatMessage, branches: Branches) -> Self:
+        return cls.of(message, branches, siblings=[one.message_id for one in branches.siblings(message)])
+
+
 class ChatWithMessages(ChatInfo):
-    messages: list[MessageInfo] = Field(description="of the branch that is shown")
+    messages: list[ShownMessage] = Field(description="of the branch that is shown")
 
     @classmethod
     def with_messages(cls, chat: Chat, branches: Branches) -> "ChatWithMessages":
-        return cls.like(ChatInfo.of(chat), messages=[MessageInfo.of(one, branches) for one in branches.path])
+        return cls.like(ChatInfo.of(chat), messages=[ShownMessage.shown(one, branches) for one in branches.path])
 
 
-class ExportedChat(ChatWithMessages):
+class ExportedChat(ChatInfo):
+    """Without siblings, which follow from `parent_id`."""
+
+    messages: list[MessageInfo]
     other_messages: list[MessageInfo] = Field(description="of the other branches")
 
     @classmethod
     def with_messages(cls, chat: Chat, branches: Branches) -> "ExportedChat":
-        others = [MessageInfo.of(one, branches) for one in branches.others]
-        return cls.like(ChatWithMessages.with_messages(chat, branches), other_messages=others)
+        messages, others = (
+            [MessageInfo.of(one, branches) for one in each] for each in (branches.path, branches.others)
+        )
+        return cls.like(ChatInfo.of(chat), messages=messages, other_messages=others)

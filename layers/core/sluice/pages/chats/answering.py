@@ -16,19 +16,21 @@ from sluice.wiring.chats import chats
 from sluice.wiring.gateway import gateway
 
 blueprint = pages("pages")
+NEW = "new"
 
 
 @blueprint.post("/my/chats/<chat_id>/messages")
 @members
 def say(caller: Caller, chat_id: str) -> AnyResponse:
-    """A form with only `replaces` asks for another answer to that message."""
+    """A form with only `replaces` asks for another answer to that message. `chat_id`: `new` for a first message, whose
+    chat is made once the message is admitted."""
     replaced = request.form.get("replaces") or None
     content = request.form.get("content", "").replace("\r\n", "\n")  # forms send CRLF line ends
     if replaced and not content:
         content = chats().question(caller.account_id, chat_id, replaced)
     asked = {"content": content, "replaces": replaced, "retrieval": "retrieval" in request.form}
-    chat_flow.answer_whole(caller, chat_id, validated(MessageBody, asked))
-    return see(f"/my/chats/{chat_id}", anchor="newest")
+    answered_in = chat_flow.answer_whole(caller, None if chat_id == NEW else chat_id, validated(MessageBody, asked))
+    return see(f"/my/chats/{answered_in}", anchor="newest")
 
 
 @blueprint.get("/my/models")

@@ -5,12 +5,13 @@ They are documents like others, so the function of the documents serves this. A 
 is taken out of it, or whose chat is deleted, stays in the documents.
 """
 
+from functools import partial
+
 from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
-from sluice.domain.chats.chat import Chat, title_from
 from sluice.http.auth import Caller, now_ms
 from sluice.http.chats import imports
 from sluice.http.documents import files as flow
@@ -26,10 +27,8 @@ blueprint = pages("chat_files")
 @blueprint.post("/my/chats/files")
 @members
 def begin(caller: Caller) -> AnyResponse:
-    """A new chat, which has the file's name until it has another."""
-    name, body = _sent()
-    chat = chats().create(caller.account_id, {"title": title_from(name) or "Files"}, now_ms())
-    return _kept(caller, chat, name, body)
+    """A new chat, which its first question names. A refused file makes none."""
+    return _kept(caller, None, *_sent())
 
 
 @blueprint.post("/my/chats/import")
@@ -48,7 +47,9 @@ def bring(caller: Caller) -> AnyResponse:
 @members
 def add(caller: Caller, chat_id: str) -> AnyResponse:
     chat = chats().get(caller.account_id, chat_id)
-    return _kept(caller, chat, *_sent())
+    name, body = _sent()
+    chats().with_room(chat, partial(my_documents().has, caller.account_id))
+    return _kept(caller, chat_id, name, body)
 
 
 def _sent() -> tuple[str, bytes]:
@@ -58,13 +59,15 @@ def _sent() -> tuple[str, bytes]:
     return sent.filename, flow.body_of(sent)
 
 
-def _kept(caller: Caller, chat: Chat, name: str, body: bytes) -> AnyResponse:
-    """The upload counts as one request by the API. Errors: LimitReached (nothing is kept), as `MyDocuments.keep`."""
-    chats().check_room(chat)
+def _kept(caller: Caller, chat_id: str | None, name: str, body: bytes) -> AnyResponse:
+    """The upload counts as one request by the API. Errors: LimitReached, as `MyDocuments.keep_beside`."""
+    documents = my_documents()
     with flow.admitted(playground_claims(caller.account_id, now_ms() // 1000), "files") as account_id:
-        file = my_documents().keep(account_id, name, body, now_ms())
-    chats().attach(caller.account_id, chat.chat_id, file.file_id)
-    return see(f"/my/chats/{chat.chat_id}", anchor="files")
+        file = documents.keep_beside(account_id, name, body, now_ms())
+    if chat_id is None:
+        chat_id = chats().create(account_id, {}, now_ms()).chat_id
+    chats().attach(account_id, chat_id, file.file_id, partial(documents.has, account_id))
+    return see(f"/my/chats/{chat_id}", anchor="files")
 
 
 @blueprint.errorhandler(RequestEntityTooLarge)

@@ -1,8 +1,10 @@
 """The playground's chats: begin, find, open, configure, rename, export, delete. `answering` handles their messages."""
 
 import json
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from flask import Response, redirect, request
 from pydantic import BaseModel, Field
@@ -13,7 +15,7 @@ from sluice.domain.chats.branches import Branches
 from sluice.domain.chats.chat import CONTENT_CHARACTERS, SYSTEM_CHARACTERS, TITLE_CHARACTERS, Chat
 from sluice.domain.chats.markdown import as_markdown
 from sluice.domain.chats.prompt import length_of
-from sluice.domain.documents.uploads import MAX_FILE_BYTES, MIB
+from sluice.domain.documents.uploads import MAX_FILE_BYTES, MIB, UNPRINTABLE
 from sluice.domain.periods import rfc3339
 from sluice.http.auth import Caller, now_ms
 from sluice.http.chats.requests import ChatChanges, ExportedChat, NewChatBody
@@ -37,6 +39,8 @@ NOTES = {"saved": "Saved.", "deleted": "The chat is deleted.", "too-large": TOO_
 NUMBERS = {"temperature": float, "max_tokens": int}
 SETTINGS = ("title", "system", "model", *NUMBERS)
 SHOWN_CHATS = 50
+UNSAFE = re.compile(rf'{UNPRINTABLE.pattern}|[<>:"/\\|?*%;]')  # in a file's name, on some system or in the header
+NAME_CHARACTERS = 80
 
 
 class ExportQuery(BaseModel):
@@ -58,14 +62,13 @@ def begin(caller: Caller) -> AnyResponse:
     """Begins a chat with the settings of the form, or for the message of the form: the browser sends that again to the
     function that answers it, because this one has no model."""
     if request.form.get("content"):
-        chat = chats().begin(caller.account_id, now_ms())
-        return redirect(links.at(f"/my/chats/{chat.chat_id}/messages"), 307)
+        return redirect(links.at("/my/chats/new/messages"), 307)
     try:
         given = {name: value for name, value in _wanted().items() if value is not None}
         wanted = validated(NewChatBody, given).changes()
     except errors.ValidationFailed as exc:
         return _chat_page(caller, None, 422, forms.filled().with_problems(exc.problems))
-    chat = chats().create(caller.account_id, wanted, now_ms()) if wanted else chats().begin(caller.account_id, now_ms())
+    chat = chats().create(caller.account_id, wanted, now_ms())
     return see(f"/my/chats/{chat.chat_id}")
 
 
@@ -86,8 +89,7 @@ def change(caller: Caller, chat_id: str) -> AnyResponse:
         sent = forms.filled()
         shown = forms.Form({**_settings_of(chat).values, **sent.values}, sent.lists, tuple(exc.problems))
         return _chat_page(caller, chat, 422, shown)
-    used_ms = chat.updated_ms  # keeps its place in the list, which is sorted by last use
-    chats().update(caller.account_id, chat_id, wanted.changes(), used_ms)
+    chats().update(caller.account_id, chat_id, wanted.changes())
     return see(f"/my/chats/{chat_id}", note="saved")
 
 
@@ -114,8 +116,8 @@ def _number(text: str, kind: type[int] | type[float]) -> int | float | str:
 @members
 def show(caller: Caller, chat_id: str) -> AnyResponse:
     """Show another branch, at the message that was chosen."""
-    chat, wanted = chats().get(caller.account_id, chat_id), validated(ChatChanges, {"shown": request.form.get("shown")})
-    chats().update(caller.account_id, chat_id, {"shown": wanted.shown}, chat.updated_ms)
+    wanted = validated(ChatChanges, {"shown": request.form.get("shown")})
+    chats().update(caller.account_id, chat_id, {"shown": wanted.shown})
     return see(f"/my/chats/{chat_id}", anchor=f"turn-{wanted.shown}")
 
 
@@ -147,8 +149,15 @@ def export(caller: Caller, chat_id: str) -> Response:
         media_type, ending = "application/json", "json"
     else:
         text, media_type, ending = as_markdown(chat, branches.path, rfc3339), "text/markdown", "md"
-    headers = {"Content-Disposition": f'attachment; filename="{chat_id}.{ending}"'}
+    headers = {"Content-Disposition": _attached(chat.title, ending)}
     return Response(text.encode("utf-8", "replace"), mimetype=media_type, headers=headers)
+
+
+def _attached(title: str, ending: str) -> str:
+    """The title as a file's name, for old browsers in ASCII."""
+    name = " ".join(UNSAFE.sub(" ", title.encode("utf-8", "ignore").decode()).split())[:NAME_CHARACTERS].strip(" .")
+    plain = " ".join(name.encode("ascii", "ignore").decode().split()) or "chat"
+    return f"attachment; filename=\"{plain}.{ending}\"; filename*=UTF-8''{quote(name or 'chat', safe='')}.{ending}"
 
 
 def _settings_of(chat: Chat) -> forms.Form:

@@ -1,6 +1,6 @@
 """Chats: make, list, read, rename, delete."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,16 @@ from sluice.services.cursors import cursor, position
 Changes = Mapping[str, str | int | float | None]  # of a chat's fields, as far as given
 
 LIST = "chats"
-RECENT = 20  # chats, among which an unused one is looked for
+ATTEMPTS = 10  # to change a list that others change, too
+
+
+def new_chat(account_id: str, now_ms: int) -> Chat:
+    """Not stored yet."""
+    return Chat(account_id, random_id("chat_"), rules.UNTITLED, None, None, now_ms, now_ms)
+
+
+def no_chat() -> NotFound:
+    return NotFound("There is no such chat.")
 
 
 @dataclass(frozen=True)
@@ -33,17 +42,9 @@ class Chats:
 
     def create(self, account_id: str, given: Changes, now_ms: int) -> Chat:
         """Errors also: LimitReached."""
-        chat = Chat(account_id, random_id("chat_"), rules.UNTITLED, None, None, now_ms, now_ms)
-        chat = replace(chat, **given)  # type: ignore[arg-type]
+        chat = replace(new_chat(account_id, now_ms), **given)  # type: ignore[arg-type]
         self.chats.put(chat)
         return chat
-
-    def begin(self, account_id: str, now_ms: int) -> Chat:
-        """One of the last used chats without messages and settings, or a new one. Errors also: LimitReached."""
-        for chat in self.chats.page(account_id, RECENT, None)[0]:
-            if rules.is_as_made(chat) and not self.branches(chat).messages:
-                return chat
-        return self.create(account_id, {}, now_ms)
 
     def bring(self, account_id: str, given: Changes, messages: Sequence[ChatMessage], shown: str, now_ms: int) -> Chat:
         """A chat with these messages, or none. `shown`: the former id of one, or "". Errors also: LimitReached,
@@ -75,7 +76,7 @@ class Chats:
     def get(self, account_id: str, chat_id: str) -> Chat:
         chat = self.chats.get(account_id, chat_id)
         if chat is None:
-            raise NotFound("There is no such chat.")
+            raise no_chat()
         return chat
 
     def branches(self, chat: Chat) -> Branches:
@@ -89,31 +90,49 @@ class Chats:
                 return message.content
         raise ValidationFailed((FieldProblem("replaces", "There is no such message of yours in this chat."),))
 
-    def update(self, account_id: str, chat_id: str, changes: Changes, now_ms: int) -> Chat:
-        """Errors also: ValidationFailed (`shown` is no message of the chat)."""
-        shown = changes.get("shown")
+    def update(self, account_id: str, chat_id: str, changes: Changes, now_ms: int | None = None) -> Chat:
+        """`now_ms`: None, so that it keeps its place in the list, which is sorted by last use. Errors also:
+        ValidationFailed (`shown` is no message of the chat)."""
+        chat, shown = self.get(account_id, chat_id), changes.get("shown")
         if shown is not None and not any(one.message_id == shown for one in self.chats.messages(account_id, chat_id)):
             raise ValidationFailed((FieldProblem("shown", "There is no such message in this chat."),))
-        chat = replace(self.get(account_id, chat_id), **changes, updated_ms=now_ms)  # type: ignore[arg-type]
-        self.chats.update(chat)
-        return chat
+        used = {} if now_ms is None else {"updated_ms": now_ms}
+        if not (written := {**changes, **used}):
+            return chat
+        changed = self.chats.change(account_id, chat_id, written)
+        if changed is None:
+            raise no_chat()
+        return changed
 
-    def check_room(self, chat: Chat) -> None:
-        """For one more file. Errors: LimitReached."""
-        if len(chat.files) >= rules.MOST_FILES:
+    def with_room(self, chat: Chat, is_there: Callable[[str], bool]) -> list[str]:
+        """Its files, fewer than it may have: of a full chat those that are still there. Errors: LimitReached."""
+        if len(files := list(chat.files)) >= rules.MOST_FILES:
+            files = [one for one in files if is_there(one)]
+        if len(files) >= rules.MOST_FILES:
             raise LimitReached(f"A chat has at most {rules.MOST_FILES} files. Take one out first.")
+        return files
 
-    def attach(self, account_id: str, chat_id: str, file_id: str) -> None:
-        """Errors also: LimitReached."""
-        chat = self.get(account_id, chat_id)
-        if file_id not in chat.files:
-            self.check_room(chat)
-            self.chats.update(replace(chat, files=[*chat.files, file_id]))
+    def attach(self, account_id: str, chat_id: str, file_id: str, is_there: Callable[[str], bool]) -> None:
+        """`is_there`: whether a document still exists. Errors also: LimitReached."""
+        self._list(
+            account_id,
+            chat_id,
+            lambda chat: list(chat.files) if file_id in chat.files else [*self.with_room(chat, is_there), file_id],
+        )
 
     def detach(self, account_id: str, chat_id: str, file_id: str) -> None:
         """The document itself stays."""
-        chat = self.get(account_id, chat_id)
-        self.chats.update(replace(chat, files=[one for one in chat.files if one != file_id]))
+        self._list(account_id, chat_id, lambda chat: [one for one in chat.files if one != file_id])
+
+    def _list(self, account_id: str, chat_id: str, wanted: Callable[[Chat], list[str]]) -> None:
+        for _ in range(ATTEMPTS):
+            chat = self.get(account_id, chat_id)
+            files = wanted(chat)
+            if files == list(chat.files):
+                return
+            if self.chats.change(account_id, chat_id, {"files": files}, was={"files": list(chat.files)}):
+                return
+        raise StoreUnavailable()  # others change it faster than this
 
     def delete(self, account_id: str, chat_id: str) -> None:
         self.get(account_id, chat_id)

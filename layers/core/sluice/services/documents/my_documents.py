@@ -1,13 +1,14 @@
 """The documents of the web pages: one vector store for each account, in which each file name is unique."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sluice.domain.documents import keys
 from sluice.domain.documents.document import Attachment, File, VectorStore
 from sluice.domain.documents.passages import Chunk, chunks_of
 from sluice.domain.documents.retrieval import MAX_STORES
-from sluice.domain.documents.uploads import own_store_id
+from sluice.domain.documents.uploads import clean_filename, numbered, own_store_id
 from sluice.domain.errors import NotFound
 from sluice.services.documents.file_text import blocks_of
 from sluice.services.documents.files import Files
@@ -48,16 +49,33 @@ class MyDocuments:
 
     def keep(self, account_id: str, filename: str, body: bytes, now_ms: int) -> File:
         """Store the file, then delete older ones of its name. Can be repeated. Errors: as `Files.upload`."""
-        store = self.own(account_id, now_ms)
-        sha256 = hashlib.sha256(body).hexdigest()
         older = [one.file for one in self.all(account_id) if one.attachment and one.file.filename == filename]
-        same = next((file for file in older if file.sha256 == sha256 and file.status != "error"), None)
-        file = same or self.files.upload(account_id, filename, PURPOSE, body, now_ms)
-        self.stores.attach(account_id, store.store_id, file.file_id, {}, now_ms)
+        file = self._kept(account_id, filename, body, older, now_ms)
         for old in older:
             if old.file_id != file.file_id:
                 self._forget(account_id, old.file_id)
         return file
+
+    def keep_beside(self, account_id: str, filename: str, body: bytes, now_ms: int) -> File:
+        """Store the file beside others of its name, as `notes (2).txt`. The same file again is stored once. Errors: as
+        `Files.upload`."""
+        name = clean_filename(filename)
+        there = [one.file for one in self.all(account_id) if one.attachment]
+        taken = {file.filename for file in there}
+        names = (name, *(numbered(name, number) for number in range(2, len(taken) + 2)))
+        free = next(one for one in names if one not in taken)
+        return self._kept(account_id, free, body, [file for file in there if file.filename in names], now_ms)
+
+    def _kept(self, account_id: str, filename: str, body: bytes, there: Iterable[File], now_ms: int) -> File:
+        """The same file, if it is `there`, or a new one."""
+        store, sha256 = self.own(account_id, now_ms), hashlib.sha256(body).hexdigest()
+        same = next((file for file in there if file.sha256 == sha256 and file.status != "error"), None)
+        file = same or self.files.upload(account_id, filename, PURPOSE, body, now_ms)
+        self.stores.attach(account_id, store.store_id, file.file_id, {}, now_ms)
+        return file
+
+    def has(self, account_id: str, file_id: str) -> bool:
+        return self.files.files.get(account_id, file_id) is not None
 
     def own(self, account_id: str, now_ms: int) -> VectorStore:
         """The store that the pages show. Its id is always the same, so that two concurrent first uploads create one. If

@@ -51,9 +51,10 @@ class Retrieval:
             raise SearchUnavailable()
         if not query.strip() or not options.store_ids:
             return []
-        limit = MOST_FOUND if options.filters or options.file_ids is not None else options.top_k
+        limit = MOST_FOUND if options.filters else options.top_k
         store_ids = tuple(dict.fromkeys(options.store_ids))
-        found = self.search.search(SearchRequest(account_id, store_ids, query, limit, options.floored, options.strict))
+        how = (options.floored, options.strict, options.file_ids)
+        found = self.search.search(SearchRequest(account_id, store_ids, query, limit, *how))
         attached = self._attached(account_id, store_ids, found)
         kept = [
             replace(passage, attributes=attached[place].attributes)

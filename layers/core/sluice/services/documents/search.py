@@ -42,7 +42,8 @@ class SearchDocuments:
         return _without_doubles(found)[:limit]
 
     def _in_store(self, request: SearchRequest, store_id: str, near: Asked | None) -> list[Passage]:
-        query = PassageQuery(request.query, request.top_k * MORE_THAN_ASKED, near, request.floored, request.strict)
+        most, how = request.top_k * MORE_THAN_ASKED, (request.floored, request.strict, request.file_ids)
+        query = PassageQuery(request.query, most, near, *how)
         hits = self.indexes.find(request.account_id, store_id, query)
         there = self.stores.attached(request.account_id, store_id, [hit.file_id for hit in hits])
         return [replace(hit, attributes=there[hit.file_id].attributes) for hit in hits if hit.file_id in there]

@@ -1,7 +1,8 @@
 """One answer of a model: admit the request, then ask the model, if requested with passages of documents."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sluice.domain import errors
@@ -13,7 +14,7 @@ from sluice.ports.gateway import UpstreamStream
 from sluice.services.documents.retrieve import Retrieval
 from sluice.services.gateway.exchange import Exchange
 from sluice.services.gateway.gateway import Gateway
-from sluice.services.gateway.grounded_answer import GroundedAnswers
+from sluice.services.gateway.grounded_answer import GroundedAnswers, with_fewer_turns
 from sluice.services.gateway.request import ModelRequest, RequestContext
 
 STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
@@ -53,20 +54,11 @@ class Answers:
         exchange, max_tokens = self.gateway.start(request, context)
         body: dict[str, Any] = {**request.body, **STREAMED, "max_tokens": max_tokens}
         with self.gateway.failing(exchange):
-            while True:
-                try:
-                    return self._asked(exchange, request, body)
-                except errors.ContextLengthExceeded:
-                    if (messages := request.shorter()) is None:
-                        raise
-                    body["messages"] = messages
-
-    def _asked(self, exchange: Exchange, request: ModelRequest, body: Mapping[str, Any]) -> Answer:
-        if request.grounding is None:
-            return Answer(exchange, self.gateway.open(exchange, request.path, body), None)
-        grounded = GroundedAnswers(self.gateway, self.retrieval())
-        events, sources = grounded.ask(exchange, request.model, request.grounding, body)
-        return Answer(exchange, events, sources)
+            if request.grounding is None:
+                open_ = partial(self.gateway.open, exchange, request.path)
+                return Answer(exchange, with_fewer_turns(request, body, open_), None)
+            grounded = GroundedAnswers(self.gateway, self.retrieval())
+            return Answer(exchange, *grounded.ask(exchange, request, request.grounding, body))
 
 
 class LogKeeper:

@@ -1,13 +1,14 @@
 """Ask the model with as many passages in the prompt as fit; in strict mode do not ask it if there is no passage.
 
 admitted ─ search ─┬─ nothing, and strict ─ the fixed sentence, no call, 0 tokens
-                   └─ passages ─ ask ─ too long? drop from the end, ask again ─ answer
+                   └─ passages ─ ask ─ too long? fewer turns, then fewer passages, ask again ─ answer
 """
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from sluice.domain.documents import retrieval as rules
@@ -17,7 +18,7 @@ from sluice.ports.gateway import UpstreamStream
 from sluice.services.documents.retrieve import Retrieval
 from sluice.services.gateway.exchange import Exchange
 from sluice.services.gateway.gateway import TEMPLATE_TOKENS, Gateway
-from sluice.services.gateway.request import CHAT_PATH
+from sluice.services.gateway.request import CHAT_PATH, ModelRequest
 
 KEY_BYTES = 6  # of the random delimiter; `harmless` removes it from a passage that contains it by chance
 TOO_LONG = "The question leaves no room in the model's context for a passage to answer from."
@@ -29,37 +30,58 @@ class GroundedAnswers:
     retrieval: Retrieval
 
     def ask(
-        self, exchange: Exchange, model: Mapping[str, Any], grounding: Grounding, body: Mapping[str, Any]
+        self, exchange: Exchange, request: ModelRequest, grounding: Grounding, body: dict[str, Any]
     ) -> tuple[UpstreamStream, Sources]:
-        """`body`: the chat request without passages. An error settles nothing. Errors: as `Retrieval.find` and
-        `Upstream.open`; ContextLengthExceeded only if there is room for no passage."""
+        """`body`: the chat request without passages. Old turns of a chat are left out before passages. An error settles
+        nothing. Errors: as `Retrieval.find` and `Upstream.open`; ContextLengthExceeded only if there is room for no
+        passage."""
         query = rules.question_of(body["messages"])
         found = self.retrieval.find(exchange.request.account_id, [query], grounding)
         if grounding.strict and not found:
             return self._nothing_found(exchange, body), Sources(query, [], [])
-        room = _room_tokens(model, body)
+        room = _room_tokens(request.model, body)
         given = rules.within(found[: rules.MAX_TOP_K], bytes_each=rules.PASSAGE_BYTES, room_tokens=room)
-        return self._open(exchange, body, Sources(query, found, given), grounding.strict)
+        return self._open(exchange, request, body, Sources(query, found, given), grounding.strict)
 
     def _nothing_found(self, exchange: Exchange, body: Mapping[str, Any]) -> UpstreamStream:
         created_s = self.gateway.clock() // 1_000_000_000
         return FixedAnswer(rules.NOTHING_FOUND, exchange.request.request_id, str(body["model"]), created_s)
 
     def _open(
-        self, exchange: Exchange, body: Mapping[str, Any], sources: Sources, strict: bool
+        self, exchange: Exchange, request: ModelRequest, body: dict[str, Any], sources: Sources, strict: bool
     ) -> tuple[UpstreamStream, Sources]:
         """Ask the model, and again with fewer passages each time the prompt is too long for it."""
         key, given = secrets.token_hex(KEY_BYTES), sources.given
-        while given:
+
+        def open_(body: Mapping[str, Any]) -> UpstreamStream:
             messages = rules.grounded(body["messages"], given, key=key, strict=strict)
+            return self.gateway.open(exchange, CHAT_PATH, {**body, "messages": messages})
+
+        events = None
+        while given and events is None:
             try:
-                events = self.gateway.open(exchange, CHAT_PATH, {**body, "messages": messages})
-                return events, replace(sources, given=given)
+                events = with_fewer_turns(request, body, open_)
             except ContextLengthExceeded:
                 given = rules.fewer(given)
-        if sources.found and strict:
-            raise ContextLengthExceeded(TOO_LONG, "messages")
-        return self.gateway.open(exchange, CHAT_PATH, body), replace(sources, given=[])
+        if events is None:
+            if sources.found and strict:
+                raise ContextLengthExceeded(TOO_LONG, "messages")
+            events = with_fewer_turns(request, body, partial(self.gateway.open, exchange, CHAT_PATH))
+        return events, replace(sources, given=given)
+
+
+def with_fewer_turns(
+    request: ModelRequest, body: dict[str, Any], open_: Callable[[Mapping[str, Any]], UpstreamStream]
+) -> UpstreamStream:
+    """Ask, and again without the older half of a chat's turns each time the prompt is too long, the last time without
+    all. `body` keeps what was sent last. Errors: as `open_`."""
+    while True:
+        try:
+            return open_({**body})
+        except ContextLengthExceeded:
+            if (messages := request.shorter()) is None:
+                raise
+            body["messages"] = messages
 
 
 def _room_tokens(model: Mapping[str, Any], body: Mapping[str, Any]) -> int | None:

@@ -37,5 +37,6 @@ class Months:
 
     def of(self, account_ids: Iterable[str], now_ms: int) -> dict[str, Month]:
         """Errors: StoreUnavailable."""
-        grants = {one: self.grants.grant(one) for one in account_ids}
-        return {one: month_of(grant, now_ms) if grant else Month() for one, grant in grants.items()}
+        ids = list(account_ids)
+        grants = self.grants.grants_of(ids)
+        return {one: month_of(grants[one], now_ms) if one in grants else Month() for one in ids}

@@ -40,8 +40,11 @@ class SettingsInForce:
             return self._known
         try:
             if self._is_old():
-                self._looked_s = self._monotonic()  # also of a failed read, so that an outage costs one read in 5 s
-                self.read()
+                began_s = self._monotonic()
+                try:
+                    self.read()
+                finally:  # also of a failed read, so that an outage costs one read in 5 s
+                    self._looked_s = began_s
         except StoreUnavailable:
             log.warning("the settings cannot be read: version %d stays in force", self._known.version)
         finally:

@@ -5,9 +5,10 @@ joins them with spaces, and FTS5's `ascii` tokenizer splits them again. The full
 All changes for one file are one transaction.
 """
 
+import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,13 @@ CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(
 );
 CREATE VIRTUAL TABLE IF NOT EXISTS vocabulary USING fts5vocab(words, 'row');
 """
+
+Only = Collection[str] | None  # ids of files, None for all
+
+
+def in_files(only: Only) -> tuple[str, ...]:
+    """As a value for `json_each`; none for all files, whose query has no such condition."""
+    return () if only is None else (json.dumps(list(only)),)
 
 
 @contextmanager

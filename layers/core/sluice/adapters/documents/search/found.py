@@ -17,7 +17,7 @@ def passages(connection: apsw.Connection, store_id: str, query: PassageQuery, fl
     """`floor`: the owner's least cosine of a match by meaning, instead of the model's and the store's."""
     with snapshot(connection):  # else a file that is removed between two reads makes the second fail
         if query.near is None or not has_models(connection):
-            found = by_words(connection, query.text, query.limit, COVERAGE if query.floored else 0.0)
+            found = by_words(connection, query.text, query.limit, COVERAGE if query.floored else 0.0, query.file_ids)
         else:
             measured = measured_unrelated(connection, query.near.model.id)
             found = _both(connection, query, query.near, scale_of(query.near.model, measured, floor))
@@ -26,8 +26,8 @@ def passages(connection: apsw.Connection, store_id: str, query: PassageQuery, fl
 
 def _both(connection: apsw.Connection, query: PassageQuery, asked: Asked, scale: Scale) -> list[Hit]:
     """By words and by meaning. A passage that both find scores higher than by either."""
-    words = {one.chunk_id: one for one in by_words(connection, query.text, query.limit)}
-    near = nearest(connection, asked, scale)
+    words = {one.chunk_id: one for one in by_words(connection, query.text, query.limit, only=query.file_ids)}
+    near = nearest(connection, asked, scale, query.file_ids)
     if query.strict and not words and not near.leads:
         return []
     close = [one for one in near.found[: query.limit] if not query.floored or one[0] >= scale.floor]
@@ -42,7 +42,7 @@ def _both(connection: apsw.Connection, query: PassageQuery, asked: Asked, scale:
 def _rest(connection: apsw.Connection, query: PassageQuery, found: list[Hit]) -> list[Hit]:
     """Passages with some of the words, such as those of files without vectors, behind all others."""
     known, least = {one.chunk_id for one in found}, min((one.score for one in found), default=1.0)
-    some = by_words(connection, query.text, query.limit, 0.0) if len(found) < query.limit else []
+    some = by_words(connection, query.text, query.limit, 0.0, query.file_ids) if len(found) < query.limit else []
     others = [replace(one, score=min(one.score, least)) for one in some if one.chunk_id not in known]
     return others[: query.limit - len(found)]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import apsw
 
-from sluice.adapters.documents.search.database import rows
+from sluice.adapters.documents.search.database import Only, in_files, rows
 from sluice.adapters.documents.search.reading import Hit
 from sluice.domain.documents.nearness import Asked, Scale
 from sluice.domain.documents.vectors import cosine, signs, unpacked
@@ -18,6 +18,7 @@ SELECT id, signs FROM chunks INDEXED BY signs_of_files
 WHERE file_id IN (SELECT file_id FROM files WHERE model = ?) AND length(signs) = ?
 """
 """The index holds all that it reads; the rows are twenty times larger."""
+AND_IN_FILES = "AND file_id IN (SELECT value FROM json_each(?))"
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,13 @@ class Nearest:
     """Whether the first stands out (`Scale.leads`)."""
 
 
-def nearest(connection: apsw.Connection, asked: Asked, scale: Scale) -> Nearest:
-    """The `COMPARED` likeliest passages. Vectors of another model are ignored."""
+def nearest(connection: apsw.Connection, asked: Asked, scale: Scale, only: Only = None) -> Nearest:
+    """The `COMPARED` likeliest passages, `only` of these files. Vectors of another model are ignored."""
     bits = signs(asked.vector)
     wanted = int.from_bytes(bits, "big")
-    held = connection.execute(OF_MODEL, (asked.model.id, len(bits)))
+    held = connection.execute(
+        OF_MODEL + (AND_IN_FILES if only is not None else ""), (asked.model.id, len(bits), *in_files(only))
+    )
     likely = heapq.nsmallest(
         COMPARED, ((int.from_bytes(its, "big") ^ wanted).bit_count() << 32 | place for place, its in held)
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import apsw
 
-from sluice.adapters.documents.search.database import Weights, is_prepared, rows
+from sluice.adapters.documents.search.database import Only, Weights, in_files, is_prepared, rows
 from sluice.adapters.documents.search.terms import Asked, asked, indexed
 
 COVERAGE = 0.6
@@ -29,6 +29,14 @@ SATURATION = 1.2
 LENGTH_MATTERS = 0.5
 USUAL_TERMS = 150
 
+MATCHING = """
+SELECT chunks.id, chunks.file_id, files.filename, position, chunks.title, chunks.text
+FROM (SELECT rowid AS id FROM words WHERE words MATCH ? AND rank MATCH ? AND true ORDER BY rank LIMIT ?) AS found
+JOIN chunks ON chunks.id = found.id JOIN files ON files.file_id = chunks.file_id
+"""
+AND_IN_FILES = "AND +rowid IN (SELECT id FROM chunks WHERE file_id IN (SELECT value FROM json_each(?)))"
+"""The plus: looked at after the match, not instead of it."""
+
 
 @dataclass(frozen=True)
 class Hit:
@@ -41,17 +49,20 @@ class Hit:
     score: float = 0.0
 
 
-def by_words(connection: apsw.Connection, query: str, limit: int, coverage: float = COVERAGE) -> list[Hit]:
+def by_words(
+    connection: apsw.Connection, query: str, limit: int, coverage: float = COVERAGE, only: Only = None
+) -> list[Hit]:
     """The best passages first, with scores from 0 to 1. `coverage`: the least part of the query's weight that a
-    passage must contain; for 0 those with some of its terms count, too, where others have all."""
+    passage must contain; for 0 those with some of its terms count, too, where others have all. `only`: of these
+    files."""
     terms = asked(query)
     if not terms.content or not is_prepared(connection):
         return []
     every = " AND ".join(map(_quoted, terms.content))
-    found = _matching(connection, every, max(limit, CANDIDATES)) if coverage else []
+    found = _matching(connection, every, max(limit, CANDIDATES), only) if coverage else []
     weights = Weights(connection, [*terms.content, *terms.beside])
     if not found and (rare := _rare(terms.content, weights)):
-        found = _matching(connection, " OR ".join(map(_quoted, rare)), max(limit, CANDIDATES))
+        found = _matching(connection, " OR ".join(map(_quoted, rare)), max(limit, CANDIDATES), only)
     scored = filter(None, (_scored(hit, terms, weights, coverage) for hit in found))
     return sorted(scored, key=lambda hit: (-hit.score, hit.file_id, hit.position))[:limit]
 
@@ -86,17 +97,9 @@ def _sum(weights: Weights, terms: Iterable[str]) -> float:
     return sum(weights.of(term) for term in terms)
 
 
-def _matching(connection: apsw.Connection, match: str, limit: int) -> list[Hit]:
-    found = rows(
-        connection,
-        """
-        SELECT chunks.id, chunks.file_id, files.filename, position, chunks.title, chunks.text
-        FROM (SELECT rowid AS id FROM words WHERE words MATCH ? AND rank MATCH ?
-              ORDER BY rank LIMIT ?) AS found
-        JOIN chunks ON chunks.id = found.id JOIN files ON files.file_id = chunks.file_id
-        """,
-        (match, f"bm25({TITLE_WEIGHT}, 1.0)", limit),
-    )
+def _matching(connection: apsw.Connection, match: str, limit: int, only: Only) -> list[Hit]:
+    sql = MATCHING.replace("AND true", AND_IN_FILES) if only is not None else MATCHING
+    found = rows(connection, sql, (match, f"bm25({TITLE_WEIGHT}, 1.0)", *in_files(only), limit))
     return [Hit(*row) for row in found]
 
 
