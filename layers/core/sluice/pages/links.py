@@ -67,10 +67,11 @@ def at(path: str, **query: str | Sequence[str] | None) -> str:
     return urlsplit(peers.base_url()).path + path + (f"?{urlencode(wanted, doseq=True)}" if wanted else "")
 
 
-def navigation(*, member: bool, admin: bool, inside: bool) -> tuple[tuple[str, Links], ...]:
-    """The groups of the menu, in order: title and links. `inside`: the page is for members."""
+def navigation(*, member: bool, admin: bool, inside: bool, open_to_all: bool) -> tuple[tuple[str, Links], ...]:
+    """The groups of the menu, in order: title and links. `inside`: the page is for members. `open_to_all`: one may sign
+    up."""
     if not (member and inside):
-        return (("", AT_HOME if member else PUBLIC),)
+        return (("", AT_HOME if member else PUBLIC if open_to_all else PUBLIC[:-1]),)
     return (*OF_MEMBERS, *((("Admin", OF_ADMINS),) if admin else ()), ("", YOURS))
 
 
