@@ -12,7 +12,7 @@ MEMBERS = "/my/"  # below it, and at /logout, pages need a session, to which the
 ADMINS = "/manage"  # this page and those below it need a session of an admin
 LOGOUT = "/logout"
 WITH_CODE = frozenset({"/verify-email", "/reset-password", "/change-email"})  # the pages that links in mails open
-HOME_OF_MEMBERS = "tokens"
+HOME_OF_MEMBERS, HOME_OF_ADMINS = "chats", "manage"  # where a login leads that was asked for no page
 # The possible values of `next`, and the page that each opens after the login.
 PLACES = {
     "chats": "/my/chats",
@@ -75,9 +75,9 @@ def navigation(*, member: bool, admin: bool, inside: bool, open_to_all: bool) ->
     return (*OF_MEMBERS, *((("Admin", OF_ADMINS),) if admin else ()), ("", YOURS))
 
 
-def place(name: str | None) -> str:
-    """The path of a name in `PLACES`. For any other name, the page that every login opens."""
-    return PLACES.get(name or "", PLACES[HOME_OF_MEMBERS])
+def place(name: str | None, *, admin: bool = False) -> str:
+    """The path of a name in `PLACES`. For any other name, the first page of this person."""
+    return PLACES.get(name or "", PLACES[HOME_OF_ADMINS if admin else HOME_OF_MEMBERS])
 
 
 def place_of(path: str) -> str:
