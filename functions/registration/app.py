@@ -22,7 +22,7 @@ TAG = "Authentication"
     "Register",
     tag=TAG,
     status=202,
-    errors=(errors.TooManyAttempts, errors.Overloaded, errors.StoreUnavailable),
+    errors=(errors.Forbidden, errors.TooManyAttempts, errors.Overloaded, errors.StoreUnavailable),
     description="The answer is the same whether or not the address is known; a known one gets a mail that says so. The "
     "mailed link verifies the password of this registration, whatever others registered beside it. An address that "
     "nobody verifies is free again after 7 days.",

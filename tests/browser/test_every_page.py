@@ -79,7 +79,7 @@ def test_the_menu_of_a_phone_opens_and_closes_by_keyboard(path: str, admin: Pers
     assert menu.locator("a").first.evaluate("it => it === document.activeElement")
     heights = menu.locator("a, button").evaluate_all("all => all.map((it) => it.offsetHeight)")
     assert min(heights) >= 44, "too small for a thumb"
-    assert menu.locator("a, button").last.inner_text().strip() == "Sign out"
+    assert menu.locator("a, button").last.inner_text().strip() == "Log out"
     tab.accessible(f"the menu of {path}")
     tab.page.keyboard.press("Escape")
     assert not menu.is_visible() and button.evaluate("it => it === document.activeElement")

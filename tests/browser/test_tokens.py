@@ -73,9 +73,14 @@ def test_a_revoked_token_is_refused_and_a_deleted_one_is_not_listed(tab: Tab) ->
     tab.press("Done")
     tab.press("doomed")
     tab.check("token")
+    revoke = tab.page.get_by_role("button", name="Revoke token")
+    assert revoke.is_hidden(), "only after a second thought"
+    tab.page.get_by_role("button", name="Revoke", exact=True).click()
+    tab.check("token-revoke")
     tab.press("Revoke token")
     assert status_of(tab, token) == 401 and "revoked" in tab.text
     tab.press("doomed")
+    tab.page.get_by_role("button", name="Delete", exact=True).click()
     tab.press("Delete token")
     assert "doomed" not in tab.text
 

@@ -62,7 +62,7 @@ def test_another_session_of_the_account_can_be_ended(world: UsageWorld, member: 
     actions = [form.action for form in page.forms if form.action.endswith("/end")]
     assert len(actions) == 2 and "this device" in page.text
     after = member.submit(page, next(action for action in actions if own_id not in action))
-    assert "The device is signed out" in after.text
+    assert "The device is logged out" in after.text
     assert other.get("/my/account").status == 303
 
 

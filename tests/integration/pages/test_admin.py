@@ -79,7 +79,7 @@ def test_refused_requests_of_all_accounts_are_shown_by_page(
         refusals().note(account.account_id, Refusal("req_" + account.email, now, "tok_a", "invalid_json", 400, "/v1/x"))
     refusals().flush()
     shown = admin.get("/manage/refusals").text
-    assert all(account.email in shown for account in people) and "invalid_json" in shown and "The last 2" in shown
+    assert all(account.email in shown for account in people) and "invalid_json" in shown and "Latest refusals" in shown
 
     monkeypatch.setattr(refusal_table, "ENOUGH", 1)
     assert admin.get("/manage/refusals?cursor=nonsense").status == 422
@@ -179,6 +179,8 @@ def test_finished_first_steps_are_marked_as_done(admin: Browser, world: UsageWor
     shown = admin.get("/manage")
     assert "Your next three steps" in shown.text and not re.search("three steps.*done", shown.text)
     admin.submit(admin.get("/my/tokens/new"), "/my/tokens", name="laptop")
+    world.account("maybe@example.net", status="pending")
+    assert admin.get("/manage").text.count(" done") == 1, "nobody else is active"
     world.account("grace@example.net")
     assert admin.get("/manage").text.count(" done") == 2
 

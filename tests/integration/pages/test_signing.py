@@ -84,7 +84,7 @@ def test_login_sets_the_session_cookie_as_the_api_does(browser: Browser, ann: Ac
     answer = browser.client.post("/login", data={**form.fields, "email": ann.email, "password": PASSWORD}, headers=OWN)
     cookie = next(value for value in answer.headers.getlist("Set-Cookie") if value.startswith("sluice_session=ses_"))
     assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Path=/" in cookie
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/my/tokens")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/my/chats")
 
 
 def test_each_login_makes_a_new_session(browser: Browser, member: Browser, ann: Account) -> None:
@@ -111,7 +111,13 @@ def test_a_login_redirects_only_to_our_pages(browser: Browser, ann: Account, wan
     login = browser.get("/login?next=" + wanted)
     assert "evil" not in login.html
     form = {**login.form("/login").fields, "next": wanted, "email": ann.email, "password": PASSWORD}
-    assert browser.client.post("/login", data=form, headers=OWN).headers["Location"] == "/my/tokens"
+    assert browser.client.post("/login", data=form, headers=OWN).headers["Location"] == "/my/chats"
+
+
+def test_an_admin_lands_on_the_overview(browser: Browser, world: UsageWorld) -> None:
+    world.account("owner@example.com", role="admin")
+    form = {**browser.get("/login").form("/login").fields, "email": "owner@example.com", "password": PASSWORD}
+    assert browser.client.post("/login", data=form, headers=OWN).headers["Location"] == "/manage"
 
 
 def test_a_login_ends_the_browsers_earlier_session(member: Browser, ann: Account, world: UsageWorld) -> None:
@@ -126,7 +132,7 @@ def test_a_login_ends_the_browsers_earlier_session(member: Browser, ann: Account
 def test_logout_ends_the_session_and_clears_the_cookie(member: Browser) -> None:
     cookie = member.session_cookie()
     out = member.submit(member.get("/my/tokens"), "/logout")
-    assert "You are signed out" in out.text and member.session_cookie() == ""
+    assert "You are logged out" in out.text and member.session_cookie() == ""
     member.client.set_cookie("sluice_session", cookie)
     assert member.get("/my/tokens").status == 303
 

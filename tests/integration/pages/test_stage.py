@@ -135,7 +135,7 @@ def test_a_login_by_the_form_stays_below_the_stage_and_sets_secure_cookies(world
     answer = accounts.handler(event("POST", "/login", sent, cookie.split(";")[0]), None)
 
     assert answer["statusCode"] == 303, answer["body"]
-    assert header(answer, "location") == [f"{STAGE}/my/tokens"]
+    assert header(answer, "location") == [f"{STAGE}/my/chats"]
     (session,) = header(answer, "set-cookie")
     assert session.startswith("__Host-sluice_session=ses_") and "; Secure" in session and "; Path=/" in session
     mine = parsed(tokens.handler(event("GET", "/my/tokens", cookies=session.split(";")[0]), None))

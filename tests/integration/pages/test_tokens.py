@@ -5,6 +5,10 @@ import re
 import pytest
 
 from sluice.domain.accounts.account import Account
+from sluice.domain.accounts.audit import OPERATOR
+from sluice.domain.settings.checking import check
+from sluice.services.operations.admin import Actor
+from sluice.wiring.settings import owners_terms
 from tests.integration.pages.browser import Browser, Page
 from tests.integration.usage.world import UsageWorld, now_ms
 
@@ -202,13 +206,25 @@ def test_markup_in_a_name_stays_text(member: Browser, name: str) -> None:
         assert not [attributes for _, attributes in page.tags if any(key.startswith("on") for key in attributes)]
 
 
+def test_a_token_without_a_name_is_asked_for_one(member: Browser) -> None:
+    refused = made(member, "  ")
+    assert refused.status == 422 and "Enter a name." in refused.text
+
+
+def test_local_models_only_is_offered_where_an_upstream_leaves_home(member: Browser) -> None:
+    assert "Local models only" not in member.get("/my/tokens/new").text
+    cloud = {"name": "cloud", "kind": "openai", "url": "https://api.example.com/v1", "leaves_home": True}
+    owners_terms().change(Actor(OPERATOR), 0, check({"upstreams": [cloud]}), 1)
+    assert "Local models only" in member.get("/my/tokens/new").text
+
+
 def test_limits_are_given_changed_and_removed_by_forms(world: UsageWorld, member: Browser, ann: Account) -> None:
     from sluice.wiring import stores
 
     made(member, rpm="5", monthly_usd="0.30", local_only="on")
     path = detail_path(member)
     page = member.get(path)
-    assert "Stays at home" in page.text
+    assert "Local models only" in page.text
     fields = page.form(path + "/change").fields
     assert [fields[name] for name in ("rpm", "tpm", "monthly_usd")] == ["5", "", "0.300000"]
     changed = member.submit(page, path + "/change", name="desk", rpm="", tpm="700", monthly_usd="1")

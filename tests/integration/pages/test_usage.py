@@ -177,6 +177,14 @@ def test_latencies_are_shown(world: UsageWorld, member: Browser, ann: Account) -
     assert shown.split() == ["p50", "500", "ms", "p95", "950", "ms", "·", "first", "token", "p50", "50", "ms"]
 
 
+def test_requests_without_a_model_say_what_they_were_and_count_for_no_latency(
+    world: UsageWorld, member: Browser, ann: Account
+) -> None:
+    world.record(ann.account_id, model="none", endpoint="files", completion_tokens=0)
+    assert "– File upload" in member.get("/my/usage/log").text
+    assert tiles(member.get("/my/usage"))["Latency"] == "–"
+
+
 def test_the_log_is_filtered_by_day_and_status(world: UsageWorld, member: Browser, ann: Account) -> None:
     now = now_ms()
     for days, status in ((0, 200), (0, 499), (1, 200), (9, 503)):
@@ -226,7 +234,7 @@ def test_refused_requests_are_on_the_usage_page(world: UsageWorld, member: Brows
     _refuse(ann.account_id, issued["id"], now_ms(), times=3)
     _refuse(world.account().account_id, "tok_foreign", now_ms(), code="invalid_json")
     text = member.get("/my/usage").text
-    assert f"laptop (…{issued['hint']})" in text and "rate_limit_exceeded" in text and "The last 3" in text
+    assert f"laptop (…{issued['hint']})" in text and "rate_limit_exceeded" in text and "Latest refusals" in text
     assert "invalid_json" not in text and "tok_foreign" not in text
     assert "No refused requests" in member.get("/my/usage?from=2020-01-01&to=2020-01-02").text
 
@@ -238,17 +246,17 @@ def test_the_page_names_the_browsers_time_zone_and_counts_its_days(
     for moment_ms in (at_ms, at_ms + 1, at_ms + 25 * HOUR_MS):
         world.record(ann.account_id, at_ms=moment_ms)
     span = "/my/usage?from=2026-10-25&to=2026-10-25"
-    assert "time zone UTC" in member.get(span).text and tiles(member.get(span))["Requests"] == "1"
+    assert "Days are in UTC" in member.get(span).text and tiles(member.get(span))["Requests"] == "1"
     member.client.set_cookie("sluice_zone", "Europe/Berlin")
     page = member.get(span)
-    assert "time zone Europe/Berlin" in page.text and tiles(page)["Requests"] == "2"
+    assert "Days are in Europe/Berlin" in page.text and tiles(page)["Requests"] == "2"
     assert "2026-10-25 00:00+02:00" in page.text and "2026-10-25 23:00+01:00" in page.text
     log = member.get("/my/usage/log?from=2026-10-25&to=2026-10-25")
-    assert "time zone Europe/Berlin" in log.text and len([tag for tag, _ in log.tags if tag == "li"]) >= 2
+    assert "Days are in Europe/Berlin" in log.text and len([tag for tag, _ in log.tags if tag == "li"]) >= 2
     monkeypatch.setattr(sums, "ZONED_RECORDS", 0)
     assert "too many requests for the days of yours" in member.get(span).text
     member.client.set_cookie("sluice_zone", "Mars/Olympus")
-    assert "time zone UTC" in member.get(span).text
+    assert "Days are in UTC" in member.get(span).text
 
 
 def test_the_log_says_which_attempts_are_one_calls(world: UsageWorld, member: Browser, ann: Account) -> None:
@@ -268,6 +276,8 @@ def test_a_request_is_found_by_its_id_whatever_its_day_and_the_filters(
     foreign = world.record(world.account().account_id).request_id
     shown = member.get(f"/my/usage/log?id=%20{old}%20&status=failed&from={day_of(now_ms())}")
     assert re.findall(r"<code>(req_\w+)</code>", shown.html) == [old] and "old-model" in shown.text
+    for prefix in ("chatcmpl-", "cmpl-", "resp_", "msg_"):
+        assert old in member.get("/my/usage/log?id=" + old.replace("req_", prefix)).text, "an answer's id is known, too"
     for unknown in (foreign, "req_" + "Z" * 26, "req_x", "%00", old.lower()):
         assert "No matching requests" in member.get("/my/usage/log?id=" + unknown).text
 

@@ -148,7 +148,7 @@ def test_only_admins_get_the_file(world: UsageWorld, member: Browser, browser: B
 def test_the_page_links_to_the_file_in_utc_and_in_the_browsers_zone(world: UsageWorld, owner: dict[str, str]) -> None:
     admin = Browser(world.app.test_client())
     admin.log_in("owner@example.com", PASSWORD)
-    assert "days of UTC" in admin.get("/manage/usage").html
+    assert "Download CSV" in admin.get("/manage/usage").html
     admin.client.set_cookie("sluice_zone", "Asia/Kolkata")
     world.deliver([world.record(at_ms=day_start_ms(date(2026, 11, 20)) - 1)])  # the 20th in India
     shown = admin.get("/manage/usage?from=2026-11-19&to=2026-11-20")

@@ -156,6 +156,14 @@ def test_page_saves_what_is_written_and_keeps_upstreams(town: Town) -> None:
     assert page.form()["text"] == text
 
 
+def test_page_without_settings_shows_an_example_that_is_right(town: Town) -> None:
+    page = Page(town)
+    example = page.form()["text"]
+    assert page.post(page.form()).status_code == 303, "as it stands, it says nothing"
+    lines = [line.removeprefix("# ") for line in example.splitlines()[1:]]
+    assert parse("\n".join(line for line in lines if line != "#")).models[0].id == "assistant"
+
+
 def test_page_names_line_key_and_remedy_and_keeps_the_text(town: Town) -> None:
     page = Page(town)
     wrong = page.post(page.form() | {"text": '[[plans]]\nname = "free"\nrmp = 60'})

@@ -1,6 +1,7 @@
 """How many mails a client may request; a refusal comes before any hash or write."""
 
 from collections import Counter as Counts
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,5 +86,6 @@ def test_a_refused_client_costs_no_hash_and_no_write_for_any_address(email: str)
             throttle=TooOften(None),  # type: ignore[arg-type]
             passwords=NewPasswords(hashes, dict),
             limits=lambda: {"rpm": 60, "tpm": 40_000, "concurrency": 4, "monthly_tokens": 1_000_000},
+            site=lambda: SimpleNamespace(sign_up="open"),
         ).register(email, "correct horse battery staple", None, Visitor("192.0.2.1", NOW_MS))
     assert accounts.calls == ["by_email"]

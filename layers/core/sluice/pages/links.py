@@ -12,7 +12,7 @@ MEMBERS = "/my/"  # below it, and at /logout, pages need a session, to which the
 ADMINS = "/manage"  # this page and those below it need a session of an admin
 LOGOUT = "/logout"
 WITH_CODE = frozenset({"/verify-email", "/reset-password", "/change-email"})  # the pages that links in mails open
-HOME_OF_MEMBERS = "tokens"
+HOME_OF_MEMBERS, HOME_OF_ADMINS = "chats", "manage"  # where a login leads that was asked for no page
 # The possible values of `next`, and the page that each opens after the login.
 PLACES = {
     "chats": "/my/chats",
@@ -67,16 +67,17 @@ def at(path: str, **query: str | Sequence[str] | None) -> str:
     return urlsplit(peers.base_url()).path + path + (f"?{urlencode(wanted, doseq=True)}" if wanted else "")
 
 
-def navigation(*, member: bool, admin: bool, inside: bool) -> tuple[tuple[str, Links], ...]:
-    """The groups of the menu, in order: title and links. `inside`: the page is for members."""
+def navigation(*, member: bool, admin: bool, inside: bool, open_to_all: bool) -> tuple[tuple[str, Links], ...]:
+    """The groups of the menu, in order: title and links. `inside`: the page is for members. `open_to_all`: one may sign
+    up."""
     if not (member and inside):
-        return (("", AT_HOME if member else PUBLIC),)
+        return (("", AT_HOME if member else PUBLIC if open_to_all else PUBLIC[:-1]),)
     return (*OF_MEMBERS, *((("Admin", OF_ADMINS),) if admin else ()), ("", YOURS))
 
 
-def place(name: str | None) -> str:
-    """The path of a name in `PLACES`. For any other name, the page that every login opens."""
-    return PLACES.get(name or "", PLACES[HOME_OF_MEMBERS])
+def place(name: str | None, *, admin: bool = False) -> str:
+    """The path of a name in `PLACES`. For any other name, the first page of this person."""
+    return PLACES.get(name or "", PLACES[HOME_OF_ADMINS if admin else HOME_OF_MEMBERS])
 
 
 def place_of(path: str) -> str:

@@ -29,15 +29,19 @@ def page(template: str, status: int = 200, /, scripts: Sequence[str] = (), **fac
     that asks for a password has none (ADR 60)."""
     form = facts.setdefault("form", forms.Form())
     may_be_member, is_admin = cookie_name() in request.cookies, getattr(g.get("page_caller"), "is_admin", False)
-    is_inside = links.is_for_members(request.path)
+    is_inside, owners = links.is_for_members(request.path), site()
+    may_sign_up = owners.sign_up in ("open", "domains")
     shown = (
         _environment()
         .get_template(template)
         .render(
             path=request.path,
             scripts=scripts,
-            site=site(),
-            navigation=links.navigation(member=may_be_member, admin=is_admin, inside=is_inside),
+            site=owners,
+            may_sign_up=may_sign_up,
+            navigation=links.navigation(
+                member=may_be_member, admin=is_admin, inside=is_inside, open_to_all=may_sign_up
+            ),
             is_member=is_inside and may_be_member,
             has_problems=bool(form.problems),
             **facts,

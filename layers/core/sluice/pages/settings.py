@@ -6,6 +6,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
 from sluice.domain.settings.checking import WrongSettings
+from sluice.domain.settings.owners import Model, Plan, Site
 from sluice.domain.settings.toml import parse, text_of
 from sluice.domain.settings.versions import InForce
 from sluice.http.admin import actor
@@ -18,6 +19,24 @@ from sluice.wiring.settings import owners_terms
 
 blueprint = pages("manage_settings")
 SAVED = "The settings are saved as version {}, in force everywhere within 10 seconds."
+KEYS = (("[site]", Site), ("[[models]]", Model), ("[[plans]]", Plan))
+EXAMPLE = """\
+# An example. Remove the first two characters of a line to use it.
+# [site]
+# name = "Ada's models"
+# contact = "ada@example.org"
+#
+# [[models]]
+# id = "assistant"
+# prompt_usd = "0.10"      # dollars for a million tokens
+# completion_usd = "0.40"
+#
+# [[plans]]
+# name = "free"
+# default = true           # the plan of new accounts
+# rpm = 60
+# monthly_tokens = 1_000_000
+"""
 
 
 class SettingsForm(BaseModel):
@@ -31,7 +50,7 @@ def settings(caller: Caller) -> Response:
     found = owners_terms().read()
     shown = {"version": str(found.version), "text": _editable(found)}
     note = SAVED.format(found.version) if request.args.get("note") == "saved" else ""
-    return page("manage_settings.html", found=found, form=forms.Form(shown), note=note)
+    return _shown(200, found, forms.Form(shown), note)
 
 
 @blueprint.post("/manage/settings")
@@ -49,8 +68,19 @@ def change(caller: Caller) -> AnyResponse:
         status, form = forms.refused(exc, "text")
     else:
         return see("/manage/settings", note="saved")
-    return page("manage_settings.html", status, found=found, form=form, note="")
+    return _shown(status, found, form)
+
+
+def _shown(status: int, found: InForce, form: forms.Form, note: str = "") -> Response:
+    keys = [
+        (table, name, (one.description or "").replace("`", ""))
+        for table, kind in KEYS
+        for name, one in kind.model_fields.items()
+    ]
+    return page("manage_settings.html", status, found=found, form=form, note=note, keys=keys)
 
 
 def _editable(found: InForce) -> str:
+    if found.version == 0:
+        return EXAMPLE
     return text_of(found.or_empty().model_copy(update={"upstreams": []}))

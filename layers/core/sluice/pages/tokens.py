@@ -21,6 +21,7 @@ from sluice.pages.links import at
 from sluice.pages.render import page, see
 from sluice.services.tokens import IssuedToken, ListedToken
 from sluice.wiring import peers
+from sluice.wiring.settings import terms
 from sluice.wiring.tokens import tokens
 
 blueprint = pages("pages")
@@ -127,7 +128,8 @@ def _refused(error: errors.SluiceError) -> tuple[int, forms.Form]:
     the form has its own."""
     status, form = forms.refused(error, "name")
     named = [replace(one, field=one.field.removeprefix("limits.")) for one in form.problems]
-    return status, form.with_problems([replace(one, message=WRONG.get(one.field, one.message)) for one in named])
+    own = WRONG if request.form.get("name", "").strip() else {**WRONG, "name": "Enter a name."}
+    return status, form.with_problems([replace(one, message=own.get(one.field, one.message)) for one in named])
 
 
 def _lifetime() -> str | int:
@@ -221,5 +223,6 @@ def _new_page(status: int, form: forms.Form) -> Response:
         scripts=("htmx.js",),
         scopes=SCOPES,
         limits=LIMITS,
+        may_leave_home=any(one.leaves_home for one in terms().upstreams),
         form=form,
     )

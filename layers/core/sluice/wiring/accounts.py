@@ -37,9 +37,10 @@ def sessions() -> Sessions:
 def registration() -> Registration:
     from sluice.services.accounts.register import Registration
     from sluice.wiring.mails import mail_throttle
+    from sluice.wiring.settings import site
 
     return Registration(
-        stores.account_store(), stores.mail_store(), mail_throttle(), new_passwords(), limits_of_new_accounts
+        stores.account_store(), stores.mail_store(), mail_throttle(), new_passwords(), limits_of_new_accounts, site
     )
 
 

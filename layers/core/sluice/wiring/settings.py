@@ -27,10 +27,12 @@ class Site(NamedTuple):
 
     name: str = "Sluice"
     contact: str = ""
+    sign_up: str = "open"
+    sign_up_domains: tuple[str, ...] = ()
 
 
 def site() -> Any:
-    """→ its `name` and `contact`."""
+    """→ its `name`, `contact`, `sign_up` and `sign_up_domains`."""
     found = settings_in_force().current().settings
     return found.site if found else Site()
 

@@ -82,7 +82,9 @@ class Site(Table):
         ["en"], min_length=1, max_length=3, description="of pages and mails, the first where nothing else decides"
     )
     sign_up: Literal["open", "domains", "invited", "closed"] = Field(
-        "open", description="who may make an account: `open`, `domains`, `invited` or `closed`"
+        "open",
+        description="who may make an account: `open` (anyone), `domains` (addresses of `sign_up_domains`), "
+        "`invited` or `closed` (nobody)",
     )
     sign_up_domains: list[Domain] = Field([], max_length=200, description="of mail addresses, with `sign_up = domains`")
     allowed_origins: list[Origin] = Field(

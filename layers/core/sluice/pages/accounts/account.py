@@ -20,9 +20,9 @@ from sluice.wiring.accounts import deletion, email_change, passwords, profile, s
 blueprint = pages("account")
 NOTES = {
     "profile": "Saved.",
-    "password": "Your password is changed. Every other device was signed out.",
+    "password": "Your password is changed. Every other device was logged out.",
     "email": "Check your email: we sent a link to the new address. The old one stays until you follow it.",
-    "ended": "The device is signed out.",
+    "ended": "The device is logged out.",
 }
 
 

@@ -17,8 +17,8 @@ from sluice.wiring.accounts import login, password_reset, sessions
 blueprint = pages("login")
 # Messages after a redirect. The table is fixed, so that a link cannot make the page show other text.
 LOGIN_NOTES = {
-    "out": "You are signed out.",
-    "ended": "You are signed out: that was this session.",
+    "out": "You are logged out.",
+    "ended": "You are logged out: that was this session.",
     "deleted": "Your account is deleted: its API tokens no longer work, and its data is erased.",
 }
 
@@ -44,7 +44,7 @@ def log_in() -> AnyResponse:
         unverified = isinstance(exc, errors.EmailNotVerified)
         return _login_page(*forms.refused(exc, "email"), unverified=unverified)
     _end_the_one_before()
-    response = see(links.place(request.form.get("next")))
+    response = see(links.place(request.form.get("next"), admin=logged_in.account.role == "admin"))
     return with_session(response, logged_in.new.session_token)
 
 

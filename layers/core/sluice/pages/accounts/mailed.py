@@ -46,15 +46,15 @@ VERIFY = Link(
 RESET = Link(
     "Set a new password",
     "Set new password",
-    "You will be signed out on every device.",
-    "Your password is changed. You are signed out on every device, and every API token was revoked.",
+    "You will be logged out on every device.",
+    "Your password is changed. You are logged out on every device, and every API token was revoked.",
     "Log in with the new password",
     "Send a new link",
     "/forgot-password",
 )
 RESET_KEPT = replace(
     RESET,
-    done="Your password is changed, and you are signed out on every device. Your API tokens still work: if someone "
+    done="Your password is changed, and you are logged out on every device. Your API tokens still work: if someone "
     "else may know them, log in and revoke them all on the tokens page.",
 )
 CHANGE = Link(

@@ -3,10 +3,12 @@
 from flask import Response
 from werkzeug.wrappers import Response as AnyResponse
 
+from sluice.domain.errors import Forbidden
 from sluice.http.accounts.requests import RegisterBody, ResendBody
 from sluice.http.accounts.visitor import visitor
 from sluice.pages.accounts.mail_sent import form_or_sent, mailing
 from sluice.pages.blueprints import pages
+from sluice.pages.render import page
 from sluice.wiring.accounts import registration
 
 blueprint = pages("sign_up")
@@ -22,7 +24,10 @@ def sign_up() -> AnyResponse:
     def register(body: RegisterBody) -> None:
         registration().register(body.email, body.password, body.name, visitor())
 
-    return mailing(RegisterBody, register, "sign_up.html")
+    try:
+        return mailing(RegisterBody, register, "sign_up.html")
+    except Forbidden:  # the page says why
+        return page("sign_up.html", 403)
 
 
 @blueprint.get("/resend-verification")

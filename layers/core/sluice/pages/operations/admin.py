@@ -52,7 +52,15 @@ class AllUsageQuery(UsageQuery):
 @blueprint.get("/manage")
 @admins
 def overview(caller: Caller) -> Response:
-    return page("manage.html", system=health_check().look(now_ms()), done=first_steps().of(caller.account_id))
+    now = now_ms()
+    today = parse_span(day_of(now), None, now)
+    return page(
+        "manage.html",
+        system=health_check().look(now),
+        done=first_steps().of(caller.account_id),
+        today=everyones_sums().between(today),
+        refused=refusals().everyones(today, None),
+    )
 
 
 @blueprint.get("/manage/usage")

@@ -103,7 +103,7 @@
       legend: { live: true },
       scales: {
         x: { time: true, range: () => [facts.moments[0] - stepS / 2, facts.moments.at(-1) + stepS / 2] },
-        y: { range: (u, least, most) => [0, most > 0 ? most * 1.08 : 1] },
+        y: { range: (u, least, most) => [0, most > 0 ? above(most, words === whole) : 1] },
       },
       axes: [
         { ...axis, incrs: AXIS_STEPS[facts.step].map((count) => count * stepS), values: (u, at) => at.map(moment), grid: { show: false } },
@@ -125,6 +125,13 @@
     figure.uplot = new uPlot(options, [facts.moments, ...order.map((at) => tops[at])], canvas);
     figure.drawn = series; // a test compares it with the ledger
     new ResizeObserver(() => figure.uplot.setSize({ width: canvas.clientWidth, height: 200 })).observe(canvas);
+  }
+
+  // The first round number above all values, so that it has a tick.
+  function above(most, isWhole) {
+    const power = 10 ** Math.floor(Math.log10(most / 4));
+    const step = Math.max(isWhole ? 1 : 0, power * [1, 2, 5, 10].find((count) => count * power >= most / 4));
+    return step * Math.ceil((most * 1.02) / step);
   }
 
   function stacked(series) {

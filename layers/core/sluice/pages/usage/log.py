@@ -1,5 +1,6 @@
 """The log of the user's requests, newest first: as pages, with the stored content, and as CSV."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -25,6 +26,7 @@ from sluice.wiring.usage import refusals, usage_log
 
 blueprint = pages("log")
 LOG_ROWS = 20
+OF_ANSWER = re.compile(r"(?:chatcmpl|cmpl|resp|msg)[-_]")  # an answer's id has the random part of its request's
 CSV_ROWS = 10_000  # about 2 MB; a Lambda function's answer is limited to 6 MB
 
 
@@ -36,6 +38,10 @@ class LogQuery(BaseModel):
     token_id: str = Field("", max_length=200)
     model: str = Field("", max_length=200)
     status: Literal["", "answered", "failed"] = ""
+
+    @property
+    def request_id(self) -> str:
+        return OF_ANSWER.sub("req_", self.id, count=1)
 
     def filters(self) -> dict[str, str]:
         """The filters as query parameters of a link."""
@@ -63,7 +69,7 @@ def log(caller: Caller) -> Response:
         asked = validated(LogQuery, request.args.to_dict())
         found = _found(caller.account_id, asked)
         if asked.id and not found.entries:
-            refusal = _refusal(caller.account_id, asked.id)
+            refusal = _refusal(caller.account_id, asked.request_id)
     except errors.ValidationFailed as exc:
         if any(problem.field == "cursor" for problem in exc.problems):
             raise  # not from a form field, so show the error page for a wrong link
@@ -85,7 +91,7 @@ def log(caller: Caller) -> Response:
 def _found(account_id: str, asked: LogQuery) -> LogPage:
     """With an id the one request that has it, whatever the filters and its day. Errors: ValidationFailed."""
     if asked.id:
-        return usage_log().one(account_id, asked.id, now_ms())
+        return usage_log().one(account_id, asked.request_id, now_ms())
     cursor = asked.cursor or None
     return usage_log().page(account_id, asked.wanted(), limit=LOG_ROWS, cursor=cursor, now_ms=now_ms())
 

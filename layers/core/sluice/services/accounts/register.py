@@ -19,11 +19,12 @@ from sluice.domain.accounts.account import (
     Account,
     Address,
     Registered,
+    lower,
     parse_address,
     parse_name,
 )
 from sluice.domain.accounts.visitor import Visitor
-from sluice.domain.errors import Conflict, FieldProblem, Unavailable, ValidationFailed
+from sluice.domain.errors import Conflict, FieldProblem, Forbidden, Unavailable, ValidationFailed
 from sluice.domain.gateway.grants import new_grant
 from sluice.domain.ids import random_id
 from sluice.domain.mails.mail import Kind, Mail, new_mail
@@ -37,12 +38,13 @@ from sluice.services.mails.throttle import MailThrottle
 DOUBLE_CLICK_MS = 1_000
 UNSENT_MS = 10_000  # how long an unsent mail counts as under way, also if the mail server is down
 UNSENT = "queued", "sending"
+CLOSED = {"invited": "Sign-up is by invitation.", "closed": "Sign-up is closed."}
 ATTEMPTS = 5  # others may register the same address at the same time, but at most three of them change it
 
 
 @dataclass(frozen=True)
 class Registration:
-    """`limits`: of a new account."""
+    """`limits`: of a new account. `site`: the owner's word on who may have one."""
 
     accounts: AccountStore
     mails: MailStore
@@ -50,10 +52,14 @@ class Registration:
     passwords: NewPasswords
     limits: Callable[[], Mapping[str, Any]]
     """Of `new_grant`."""
+    site: Callable[[], Any]
+    """→ its `sign_up` and `sign_up_domains`."""
 
     def register(self, email: str, password: str, name: str | None, visitor: Visitor) -> None:
-        """Errors: ValidationFailed (with every problem), TooManyAttempts (of this client), Overloaded,
-        Unavailable. A known address is not an error."""
+        """Errors: Forbidden (nobody may sign up), ValidationFailed (with every problem), TooManyAttempts (of this
+        client), Overloaded, Unavailable. A known address is not an error."""
+        if why := CLOSED.get(self.site().sign_up):
+            raise Forbidden(why)
         address, name = self._checked(email, password, name)
         now_ms, known_kind = visitor.now_ms, Kind.VERIFY_EMAIL
         account = self.accounts.by_email(address.key, now_ms)
@@ -91,6 +97,7 @@ class Registration:
         address, display = Address("", ""), ""
         try:
             address = parse_address(email)
+            self._require_domain(address)
         except ValidationFailed as exc:
             problems += exc.problems
         problem = self.passwords.problem(password, address.local_part)
@@ -103,6 +110,13 @@ class Registration:
         if problems:
             raise ValidationFailed(tuple(problems))
         return address, display
+
+    def _require_domain(self, address: Address) -> None:
+        site = self.site()
+        of_address = {lower(one.rpartition("@")[2]) for one in (address.key, address.given)}  # both forms of IDNA
+        if site.sign_up == "domains" and of_address.isdisjoint(map(lower, site.sign_up_domains)):
+            known = ", ".join(site.sign_up_domains)
+            raise ValidationFailed((FieldProblem("email", f"Only addresses of these domains may sign up: {known}."),))
 
     def _is_repeated(self, account: Account | None, mine: Registered) -> bool:
         """Whether this is the double click or retry of a registration whose mail is under way.

@@ -9,7 +9,7 @@ from sluice.services.operations.users import Users
 
 @dataclass(frozen=True)
 class Progress:
-    """Whether the owner has an API token, has sent a request to the model, and has let others register."""
+    """Whether the owner has an API token, has sent a request to the model, and whether another account is active."""
 
     has_token: bool
     has_asked: bool
@@ -27,5 +27,5 @@ class FirstSteps:
         return Progress(
             grant is not None and bool(grant.live.keys() - {PLAYGROUND}),
             grant is not None and grant.period_tokens > 0,
-            self.users.are_more_than(1),
+            self.users.are_others_active(account_id),
         )

@@ -10,6 +10,7 @@ from sluice.ports.accounts import AccountStore
 from sluice.services.cursors import cursor, position
 
 SCANNED_ITEMS = 2_000  # the most that one page scans; an account and its address are two items
+LOOKED_AT = 50
 USERS = "users"
 
 
@@ -49,6 +50,12 @@ class Users:
         """Whether there are more than `count` accounts. Reads one page only."""
         found = self.page("", limit=count + 1)
         return len(found.users) > count or found.next_cursor is not None
+
+    def are_others_active(self, account_id: str) -> bool:
+        """Whether another account than this is active. Reads one page only; where there are more, one is."""
+        found = self.page("", limit=LOOKED_AT)
+        others = (one for one in found.users if one.account_id != account_id)
+        return any(one.status == "active" for one in others) or found.next_cursor is not None
 
     def find(self, user: str, now_ms: int) -> Account:
         """Find by id or by address. Errors: NotFound, ValidationFailed (neither an id nor an address)."""

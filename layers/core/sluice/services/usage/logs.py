@@ -87,9 +87,10 @@ class UsageLog:
         return found[:most]
 
     def latency(self, account_id: str, span: Span) -> Latency:
-        """Latency of the newest answered requests in a span."""
+        """Latency of the newest answered requests in a span for which a model wrote tokens."""
         wanted = LogFilter(span=span, answered=True)
-        return latency(self.ledger.page(account_id, limit=TIMED_REQUESTS, wanted=wanted)[0])
+        newest = self.ledger.page(account_id, limit=TIMED_REQUESTS, wanted=wanted)[0]
+        return latency(one for one in newest if one.completion_tokens)
 
 
 def _before_retries(records: list[LedgerRecord]) -> list[Span]:
