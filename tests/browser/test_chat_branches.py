@@ -63,11 +63,13 @@ def test_every_answer_and_every_wording_of_a_question_can_be_shown_again(chat: T
 def test_a_file_is_attached_beside_the_composer_and_taken_out(chat: Tab, stage: Stage, tmp_path: Path) -> None:
     file = tmp_path / "tea.txt"
     file.write_text("Tea is grown on hills in Darjeeling.")
+    chat.page.fill("#content", "Where does tea grow?")
     with chat.page.expect_file_chooser() as chooser:
         chat.page.get_by_role("button", name="Attach a file").click()
     chooser.value.set_files(file)
     chat.page.locator("#files li", has_text="tea.txt").wait_for()  # of the chat that it began
-    assert chat.page.locator("h1").inner_text() == "tea.txt"
+    assert chat.page.locator("h1").inner_text() == "tea.txt" and chat.path.startswith("/my/chats/chat_")
+    assert chat.page.input_value("#content") == "Where does tea grow?"
     chat.check("chat-files")
     other = tmp_path / "coffee with a rather long name that has to be wrapped somewhere.txt"
     other.write_text("Coffee.")

@@ -128,22 +128,28 @@ def test_an_answer_can_be_repeated_and_a_message_edited(chat: Tab, model: Model)
 def test_after_an_error_of_the_model_the_partial_answer_is_saved_and_marked(chat: Tab, model: Model, end: str) -> None:
     model.says("The capital ", end=end)
     send(chat, "Capital of France?")
-    chat.page.locator("#trouble", has_text="The partial answer was saved").wait_for()
+    trouble = chat.page.locator("#trouble", has_text="The partial answer was saved.")
+    trouble.wait_for()
     settled(chat)
     assert said(chat) == [("you", "Capital of France?"), ("model", "The capital")]
-    assert (
-        "The partial answer was saved" in chat.page.locator("#trouble").inner_text()
-        and chat.page.locator("#send").is_enabled()
-    )
+    assert re.fullmatch(r"[^.]+\. The partial answer was saved\.", trouble.inner_text())
+    assert chat.page.locator("#send").is_enabled()
+    assert "Interrupted" in chat.page.locator(".amounts:visible").inner_text()
 
 
-def test_after_a_lost_connection_the_partial_answer_is_saved_and_marked(chat: Tab, model: Model, stage: Stage) -> None:
-    """Between browser and server, in the middle of the answer."""
+def test_after_a_lost_connection_nothing_is_promised_that_is_not_stored(chat: Tab, model: Model, stage: Stage) -> None:
+    """Between browser and server, in the middle of the answer, of which the server has nothing."""
     body = b'data: {"choices":[{"delta":{"content":"The capital "}}]}\n\n'
     chat.page.route("**/messages", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
     send(chat, "Capital of France?")
-    chat.page.locator("#trouble", has_text="The connection was lost. The partial answer was saved.").wait_for()
+    chat.page.locator("#trouble", has_text="The connection was lost. Copy what you need").wait_for()
     assert said(chat) == [("you", "Capital of France?"), ("model", "The capital")]
+    chat.page.unroute("**/messages")
+    refusal = {"status": 429, "json": {"detail": "Too much."}}
+    chat.page.route("**/messages", lambda route: route.fulfill(**refusal))  # type: ignore[arg-type]
+    send(chat, "And of Spain?")
+    chat.page.locator("#trouble", has_text="Too much.").wait_for()
+    assert chat.page.locator("#nothing-yet").is_hidden()
 
 
 def test_if_the_server_is_unreachable_the_message_stays_in_the_box(chat: Tab, model: Model) -> None:

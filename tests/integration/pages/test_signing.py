@@ -94,7 +94,9 @@ def test_each_login_makes_a_new_session(browser: Browser, member: Browser, ann: 
     assert browser.session_cookie() not in ("", planted)
 
 
-@pytest.mark.parametrize("path", ["/my/tokens", "/my/usage", "/my/usage/log", "/my/account"])
+@pytest.mark.parametrize(
+    "path", ["/my/tokens", "/my/usage", "/my/usage/log", "/my/account", "/my/chats/chat_0123456789abcdef"]
+)
 def test_after_the_login_the_requested_page_is_shown(browser: Browser, ann: Account, path: str) -> None:
     sent = browser.get(path)
     assert sent.status == 303 and sent.answer.headers["Location"].startswith("/login?next=")
@@ -105,7 +107,16 @@ def test_after_the_login_the_requested_page_is_shown(browser: Browser, ann: Acco
 
 
 @pytest.mark.parametrize(
-    "wanted", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/my/account", ""]
+    "wanted",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/my/account",
+        "chat_../evil",
+        "",
+    ],
 )
 def test_a_login_redirects_only_to_our_pages(browser: Browser, ann: Account, wanted: str) -> None:
     login = browser.get("/login?next=" + wanted)

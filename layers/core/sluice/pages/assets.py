@@ -27,6 +27,7 @@ ASSETS = {
     "typed.js": "typed.js",
     "chat_answer.js": "chat_answer.js",
     "chat_files.js": "chat_files.js",
+    "chat_kept.js": "chat_kept.js",
     "chat_menu.js": "chat_menu.js",
     "chat_words.js": "chat_words.js",
     "uplot.css": "vendor/uplot-1.6.32/uPlot.min.css",

@@ -1,11 +1,13 @@
 """The addresses of the pages. All links begin with the base URL's path (a stage on AWS), never the request's.
 
-A login's `next` is a name from a fixed table, not an address, so that it cannot lead to another site.
+A login's `next` is a name from a fixed table or the id of a chat, not an address, so that it cannot lead to another
+site.
 """
 
 from collections.abc import Sequence
 from urllib.parse import urlencode, urlsplit
 
+from sluice.domain.ids import is_id
 from sluice.wiring import peers
 
 MEMBERS = "/my/"  # below it, and at /logout, pages need a session, to which their forms are bound
@@ -76,12 +78,21 @@ def navigation(*, member: bool, admin: bool, inside: bool, open_to_all: bool) ->
 
 
 def place(name: str | None, *, admin: bool = False) -> str:
-    """The path of a name in `PLACES`. For any other name, the first page of this person."""
+    """The path of a name in `PLACES`, or of a chat by its id. For any other name, the first page of this person."""
+    if name and is_id("chat_", name):
+        return f"{PLACES['chats']}/{name}"
     return PLACES.get(name or "", PLACES[HOME_OF_ADMINS if admin else HOME_OF_MEMBERS])
+
+
+def is_place(name: str) -> bool:
+    return name in PLACES or is_id("chat_", name)
 
 
 def place_of(path: str) -> str:
     """The `next` that leads back to this page after a login, or to the page that it belongs to."""
+    chat_id = path.removeprefix(PLACES["chats"] + "/").partition("/")[0]
+    if is_id("chat_", chat_id):
+        return chat_id
     fitting = [name for name, known in PLACES.items() if path == known or path.startswith(known + "/")]
     return max(fitting, key=lambda name: len(PLACES[name]), default=HOME_OF_MEMBERS)
 

@@ -60,7 +60,7 @@ def _end_the_one_before() -> None:
 def _login_page(status: int, form: forms.Form, note: str = "", unverified: bool = False) -> Response:
     wanted = request.values.get("next", "")
     return page(
-        "login.html", status, form=form, note=note, unverified=unverified, next=wanted if wanted in links.PLACES else ""
+        "login.html", status, form=form, note=note, unverified=unverified, next=wanted if links.is_place(wanted) else ""
     )
 
 

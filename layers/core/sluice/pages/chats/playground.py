@@ -3,6 +3,8 @@
 import json
 import re
 from contextlib import suppress
+from datetime import datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -23,6 +25,7 @@ from sluice.http.operation import validated
 from sluice.pages import forms, links
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
+from sluice.pages.zone import browsers_zone
 from sluice.services.chats.chats import ChatPage
 from sluice.wiring.chats import chats
 
@@ -31,16 +34,17 @@ if TYPE_CHECKING:
 
 blueprint = pages("pages")
 SCRIPTS = (
-    *("markdown-it.js", "purify.js", "sse.js", "markdown.js"),
-    *("chat_answer.js", "chat_words.js", "chat.js", "chat_menu.js", "chat_files.js"),
+    *("zone.js", "markdown-it.js", "purify.js", "sse.js", "markdown.js"),
+    *("chat_answer.js", "chat_words.js", "chat.js", "chat_menu.js", "chat_files.js", "chat_kept.js"),
 )
 TOO_LARGE = f"That file is too large: at most {MAX_FILE_BYTES // MIB} MiB. Choose a smaller one, or a part of it."
 NOTES = {"saved": "Saved.", "deleted": "The chat is deleted.", "too-large": TOO_LARGE}
 NUMBERS = {"temperature": float, "max_tokens": int}
 SETTINGS = ("title", "system", "model", *NUMBERS)
-SHOWN_CHATS = 50
+SHOWN_CHATS = 40
 UNSAFE = re.compile(rf'{UNPRINTABLE.pattern}|[<>:"/\\|?*%;]')  # in a file's name, on some system or in the header
 NAME_CHARACTERS = 80
+FRESH_MS = 60_000  # a question younger than this may still be answered
 
 
 class ExportQuery(BaseModel):
@@ -181,13 +185,16 @@ def _chat_page(caller: Caller, chat: Chat | None, status: int, form: forms.Form,
     shown: dict[str, Any] = {
         "chat": chat,
         "chosen": _chosen(chat),
-        "found": _found(caller, query, cursor),
+        "found": (found := _found(caller, query, cursor)),
+        "groups": [("", found.chats)] if query else _by_day(found.chats),
         "query": query,
         "asked": "" if chat else request.args.get("ask", "")[:CONTENT_CHARACTERS],
         "is_search": chat is None and bool(query or cursor),
         "is_managed": chat is not None and "manage" in request.args,
         "branches": branches,
         "messages": branches.path,
+        "is_fresh": bool(branches.path) and now_ms() - branches.path[-1].created_ms < FRESH_MS,
+        "person": caller.account_id,
         "length": length_of(branches.path),
         "files": _files(chat) if chat and chat.files else [],
         "most_bytes": MAX_FILE_BYTES,
@@ -206,6 +213,18 @@ def _files(chat: Chat) -> "list[Document]":
         with suppress(errors.NotFound):
             found.append(my_documents().one(chat.account_id, file_id))
     return found
+
+
+def _by_day(found: list[Chat]) -> list[tuple[str, list[Chat]]]:
+    """The chats, which are sorted by last use, in groups with a title."""
+    zone = browsers_zone()
+
+    def title(chat: Chat) -> str:
+        today, used = (datetime.fromtimestamp(ms / 1000, zone).date() for ms in (now_ms(), chat.updated_ms))
+        days = (today - used).days
+        return "Today" if days < 1 else "Yesterday" if days == 1 else "Previous 7 days" if days < 8 else "Older"
+
+    return [(name, list(group)) for name, group in groupby(found, title)]
 
 
 def _found(caller: Caller, query: str, cursor: str | None) -> ChatPage:

@@ -17,7 +17,8 @@ from sluice.http.operations import AdminRefusalsQuery, AuditQuery, UsageCsvQuery
 from sluice.pages import forms
 from sluice.pages.blueprints import admins, pages
 from sluice.pages.render import page
-from sluice.pages.usage.usage import UsageQuery, browsers_zone, chosen_span, presets
+from sluice.pages.usage.usage import UsageQuery, chosen_span, presets
+from sluice.pages.zone import browsers_zone
 from sluice.services.usage.everyone import NOTHING_USED
 from sluice.services.usage.refusals import RefusalReport
 from sluice.wiring.operations import all_users, audit_trail, first_steps, health_check

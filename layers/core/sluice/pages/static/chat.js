@@ -3,7 +3,7 @@
 // form also works without this script, by a normal submit.
 (() => {
   const { inSeconds, read, think } = Sluice.chatAnswer;
-  const { disable, explain, isResting, reason, speak, tell } = Sluice.chatWords;
+  const { conclude, disable, explain, isResting, reason, speak, tell, toast } = Sluice.chatWords;
   const composer = document.getElementById("newest");
   const box = document.getElementById("content");
   const stopButton = document.getElementById("stop");
@@ -32,20 +32,24 @@
     if (content.trim()) ask(content, replaces, event.target === composer);
   });
   stopButton.addEventListener("click", () => running?.abort());
-  box.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || !hasKeys) return;
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || !hasKeys || !event.target.matches("form.ask textarea")) return;
     event.preventDefault();
-    composer.requestSubmit();
+    event.target.form.requestSubmit();
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || event.isComposing || document.querySelector(":popover-open")) return;
-    running?.abort();
     const edit = event.target.closest?.(".edit[open]");
-    if (edit) edit.open = false;
-    edit?.querySelector("summary").focus();
+    if (!edit) return running?.abort();
+    edit.open = false;
+    edit.querySelector("summary").focus();
   });
   // The event does not bubble.
-  document.addEventListener("toggle", ({ target }) => target.open && target.matches(".edit") && target.querySelector("textarea").focus(), true);
+  document.addEventListener("toggle", ({ target }) => {
+    if (!target.matches(".edit")) return;
+    if (target.open) target.querySelector("textarea").focus();
+    else target.querySelector("form").reset();
+  }, true);
   window.addEventListener("beforeunload", (event) => {
     if (running) event.preventDefault();
   });
@@ -69,6 +73,7 @@
     loadModels();
     history.replaceState(null, "", url);
     replaceParts(page, PARTS.slice(1));
+    box.dispatchEvent(new Event("input")); // what is in it belongs to that chat now
   }
 
   // The function that has the page does not know the models.
@@ -83,7 +88,8 @@
   function nameModel() {
     const words = document.querySelector("#chosen .words");
     const first = document.querySelector("#field-model option").textContent;
-    words.textContent = words.textContent.replace("Default model", first === "Default" ? "Default model" : first);
+    const [, name] = /\((.+)\)$/.exec(first) ?? [];
+    if (name) words.textContent = words.textContent.replace("Default model", name);
   }
 
   // Stores the chat of a first message. → why it could not be
@@ -101,6 +107,7 @@
     running = new AbortController();
     rest(true);
     tell("Waiting for the answer.", true);
+    document.querySelector(".turn.awaited")?.remove();
     const dropped = replaces ? dropFrom(replaces) : [];
     const question = add("user", content);
     const answer = add("assistant", "");
@@ -116,6 +123,7 @@
       if (response && !response.ok) {
         came.refused = await reason(response);
       } else if (response) {
+        came.questionId = response.headers.get("x-sluice-message-id");
         await read(response, came, draw);
       }
     } catch (error) {
@@ -127,20 +135,26 @@
     speak(said.textContent);
     rest(false);
     if (came.ended) return finished(answer, came, performance.now() - began);
-    if (!came.text && !came.thought && !came.inStream) {
+    const isBegun = came.text || came.thought || came.inStream;
+    if (!isBegun) {
       // There was no answer: restore the page and put the text back into the box, so that it can be sent again.
       question.remove();
       answer.remove();
       dropped.forEach((turn) => (turn.hidden = false));
-      document.getElementById("nothing-yet")?.removeAttribute("hidden");
+      if (!turns().children.length) document.getElementById("nothing-yet")?.removeAttribute("hidden");
       if (isNew) write(content);
     } else {
       dropped.forEach((turn) => turn.remove());
       answer.classList.add("early");
-      answer.querySelector(".amounts").textContent = "Stopped";
+      answer.querySelector(".amounts").textContent = stopped ? "Stopped" : "Interrupted";
     }
     explain(came, stopped);
-    if (stopped || came.text || came.thought || came.inStream) await catchUp(question, came);
+    if (!stopped && !isBegun) return;
+    const isKept = await catchUp(came);
+    if (running || !came.text) return;
+    conclude(stopped, isKept);
+    const label = !stopped && turns().querySelector(":scope > :last-child .amounts strong");
+    if (label) label.textContent = "Interrupted"; // the server does not know which
   }
 
   function send(content, replaces) {
@@ -189,7 +203,8 @@
     const counts = came.usage ? `${came.usage.prompt_tokens} in · ${came.usage.completion_tokens} out · ` : "";
     answer.querySelector(".amounts").textContent = counts + inSeconds(tookMs);
     tell("");
-    await refresh();
+    if (!(await refresh()) || !came.questionId || turnOf(came.questionId)) return;
+    toast("This chat was continued elsewhere; your question is kept as a version.", 8000);
   }
 
   // Replaces the turn by what the server stored: message ids, the chat's new name, amounts. If that fails, the page
@@ -223,17 +238,19 @@
 
   // After a stop the server needs a moment to notice it and to store the partial answer. If there is no answer, it may
   // or may not have stored the question; the page then shows which.
-  async function catchUp(question, came) {
-    const words = question.querySelector(".said").textContent;
+  async function catchUp(came) {
     const isKept = (page) => {
       if (!came.text) return true;
-      const said = [...page.querySelectorAll("#turns > li")];
-      return said.length > 1 && said.at(-1).matches(".assistant") && said.at(-2).querySelector(".said").textContent === words;
+      const [asked, answer] = [...page.querySelectorAll("#turns > .turn")].slice(-2);
+      if (!answer?.matches(".assistant") || asked.querySelector("[name=replaces]")?.value !== came.questionId) return false;
+      return answer.querySelector(".said").textContent.startsWith(came.text.slice(0, 200).replaceAll("\r\n", "\n"));
     };
     for (const waitMs of [500, 1000, 2000, 4000]) {
       await new Promise((go) => setTimeout(go, waitMs));
-      if (running || (await refresh(isKept))) return;
+      if (running) return false;
+      if (await refresh(isKept)) return true;
     }
+    return false;
   }
 
   // The element with the focus may have been replaced. On a phone do not focus the box: that would open the keyboard.
@@ -297,5 +314,5 @@
 
   // For what else is done on the page, in chat_menu.js.
   const address = () => new URL(composer.dataset.page, location).href;
-  Sluice.chat = { refresh, follow, pageOf, isLogin, address, markdownOf: (said) => sources.get(said) };
+  Sluice.chat = { add, refresh, follow, pageOf, isLogin, address, isRunning: () => running !== null, markdownOf: (said) => sources.get(said) };
 })();

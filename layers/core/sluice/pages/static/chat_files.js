@@ -4,8 +4,10 @@
   const button = document.getElementById("attach-file");
   const trouble = document.getElementById("trouble");
   const state = document.getElementById("state");
-  const parsed = async (answer) => new DOMParser().parseFromString(await answer.text(), "text/html");
-  let pauseMs = 1000, rounds = 0;
+  const { pageOf, follow: becomes } = Sluice.chat;
+  const MOST_FAILURES = 5;
+  const MOST_MS = 600_000; // that it looks after a file which is being read
+  let pauseMs = 1000, rounds = 0, failures = 0, until = Date.now() + MOST_MS;
 
   const show = (page) => document.getElementById("files").replaceWith(page.getElementById("files"));
 
@@ -20,12 +22,12 @@
     state.textContent = `Uploading ${file.name}`;
     try {
       const answer = await fetch(form.action, { method: "POST", body: new FormData(form) });
-      const page = await parsed(answer);
+      const page = await pageOf(answer);
       const at = new URL(answer.url).pathname;
       if (answer.ok && page.getElementById("files")) {
-        if (at !== location.pathname) return location.assign(at); // it began a chat
-        show(page);
-        pauseMs = 1000;
+        if (at === location.pathname) show(page);
+        else becomes(page, at); // it began a chat
+        [pauseMs, failures, until] = [1000, 0, Date.now() + MOST_MS];
       } else {
         trouble.textContent = page.querySelector("main p")?.textContent ?? "The file was not kept.";
       }
@@ -40,17 +42,22 @@
 
   // One round at a time; a round that began before a file was sent is out of date.
   async function follow(round = ++rounds) {
-    if (!document.querySelector("#files [data-reading]")) return;
+    if (!document.querySelector("#files [data-reading]") || failures >= MOST_FAILURES || Date.now() > until) return;
     await new Promise((go) => setTimeout(go, pauseMs));
     pauseMs = Math.min(pauseMs * 1.3, 15000);
+    if (!document.hidden) await look(round);
+    if (round === rounds) follow(round);
+  }
+
+  async function look(round) {
     try {
       const answer = await fetch(location.pathname, { redirect: "error" });
-      const page = answer.ok && (await parsed(answer));
+      failures = answer.ok ? 0 : failures + 1;
+      const page = answer.ok && (await pageOf(answer));
       if (page && round === rounds && !document.getElementById("files").contains(document.activeElement)) show(page);
     } catch {
-      // the next time it may be back
+      failures++; // the next time it may be back
     }
-    if (round === rounds) follow(round);
   }
 
   button.hidden = false;

@@ -3,11 +3,10 @@
 // forms load a page.
 (() => {
   const { refresh, follow, pageOf, isLogin, address, markdownOf } = Sluice.chat;
+  const say = Sluice.chatWords.toast;
   const menu = document.getElementById("chat-menu");
-  const toast = document.getElementById("toast");
   const search = document.getElementById("chat-search");
-  let toasting = 0; // the timer that empties it
-  let typing = 0; // and the one that waits for the end of a word
+  let typing = 0; // the timer that waits for the end of a word
 
   document.addEventListener("submit", (event) => {
     if (event.target.matches("[popover] form.quiet")) keep(event);
@@ -68,11 +67,5 @@
       getSelection().selectAllChildren(said);
       say("Selected: press Ctrl and C to copy");
     }
-  }
-
-  function say(words) {
-    toast.textContent = words;
-    clearTimeout(toasting);
-    toasting = setTimeout(() => (toast.textContent = ""), 2000);
   }
 })();

@@ -6,6 +6,8 @@ Sluice.chatWords = (() => {
   const trouble = document.getElementById("trouble");
   const spoken = document.getElementById("spoken");
   let restUntil = 0;
+  const bubble = document.getElementById("toast");
+  let toasting = 0; // the timer that empties it
   let silence = 0; // the timer that empties what screen readers read
 
   // Screen readers read the answer once, as a whole. It goes soon, because it stands in the conversation, too.
@@ -22,17 +24,23 @@ Sluice.chatWords = (() => {
   };
   const warn = (words) => (trouble.textContent = words);
 
+  function toast(words, ms = 2000) {
+    bubble.textContent = words;
+    clearTimeout(toasting);
+    toasting = setTimeout(() => (bubble.textContent = ""), ms);
+  }
+
   async function reason(response) {
     const problem = await response.json().catch(() => ({}));
     return { status: response.status, code: problem.code, words: problem.detail || "", seconds: Number(response.headers.get("Retry-After")) || 0, isHopeless: problem.code === "rate_limit_exceeded" && response.headers.get("x-should-retry") === "false" };
   }
 
   function explain(came, stopped) {
-    if (stopped) return tell(came.text ? "Stopped. The partial answer was saved." : "Stopped before an answer came.");
+    if (stopped) return tell(came.text ? "Stopped." : "Stopped before an answer came.");
     tell("");
     const refused = came.refused;
-    if (came.inStream) return warn(`The answer broke off: ${came.inStream} The partial answer was saved.`);
-    if (!refused && (came.text || came.thought)) return warn("The connection was lost. The partial answer was saved. You can ask again.");
+    if (came.inStream) return warn(came.inStream);
+    if (!refused && (came.text || came.thought)) return warn("The connection was lost.");
     if (!refused) return warn("The server cannot be reached. Nothing was sent; your message is still in the box.");
     if (refused.status === 401) {
       warn("You are logged out. Your message is still in the box. ");
@@ -47,6 +55,12 @@ Sluice.chatWords = (() => {
     if (!refused.seconds) return warn(refused.words || "That did not work. Try it once more.");
     warn(`${refused.words} You can send again in `);
     countDown(refused.seconds);
+  }
+
+  // Whether the partial answer was saved, once that is known.
+  function conclude(stopped, isKept) {
+    const said = stopped ? state : trouble;
+    said.textContent += isKept ? " The partial answer was saved." : " Copy what you need: it may not be saved.";
   }
 
   function inWords(seconds) {
@@ -83,5 +97,5 @@ Sluice.chatWords = (() => {
     for (const button of document.querySelectorAll("form.ask button:not([type=button])")) button.disabled = isResting;
   }
 
-  return { disable, explain, isResting: () => Date.now() < restUntil, reason, speak, tell };
+  return { conclude, disable, explain, isResting: () => Date.now() < restUntil, reason, speak, tell, toast };
 })();

@@ -6,6 +6,6 @@
   const known = () => document.cookie.split("; ").includes(wanted);
   if (!zone || known()) return;
   document.cookie = `${wanted}; path=/; max-age=31536000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
-  const shown = document.querySelector("[data-zone]")?.dataset.zone;
-  if (known() && shown !== zone) location.reload(); // once, because the next time the cookie is known
+  const shown = document.querySelector("[data-zone]");
+  if (shown && known() && shown.dataset.zone !== zone) location.reload(); // once, because the next time the cookie is known
 })();

@@ -20,7 +20,8 @@ from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page
-from sluice.pages.usage.usage import browsers_zone, names_of
+from sluice.pages.usage.usage import names_of
+from sluice.pages.zone import browsers_zone
 from sluice.services.usage.logs import LogPage
 from sluice.wiring.usage import refusals, usage_log
 

@@ -15,10 +15,10 @@ from sluice.domain.spans import DAY_MS, Span, parse_span
 from sluice.domain.usage.usage import Amounts, Bucket, Split, by_day, grouped, total
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
-from sluice.http.usage import zone_of
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page
+from sluice.pages.zone import browsers_zone
 from sluice.services.accounts.profile import Overview
 from sluice.wiring.accounts import profile
 from sluice.wiring.tokens import tokens
@@ -26,7 +26,6 @@ from sluice.wiring.usage import refusals, usage_log, usage_sums
 
 blueprint = pages("usage")
 SCRIPTS = ("zone.js", "htmx.js", "uplot.js", "plots.js")
-ZONE_COOKIE = "sluice_zone"  # set by `zone.js`: the name of the browser's time zone
 PRESETS = {"Today": 1, "7 days": 7, "30 days": 30}  # and this month, which is the default
 HOURLY_DAYS = 2  # up to this many days are shown by the hour
 MOST_DAYS = 400  # each day is drawn and listed
@@ -82,14 +81,6 @@ def usage(caller: Caller) -> Response:
         "limits": limits_left(profile().overview(caller.account_id, now), now),
     }
     return page("usage.html", status, scripts=SCRIPTS, form=form, **shown)
-
-
-def browsers_zone() -> tzinfo:
-    """UTC until the browser has said its time zone, or if the zone is unknown here."""
-    try:
-        return zone_of(request.cookies.get(ZONE_COOKIE))
-    except errors.ValidationFailed:
-        return UTC
 
 
 def _sums(caller: Caller, span: Span, now: int, zone: tzinfo) -> tuple[dict[Bucket, Amounts], tzinfo]:
