@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -231,3 +231,16 @@ def test_an_account_suspended_and_deleted_at_the_same_time_ends_deleted(town: To
     if deleting.result().status_code == 204:
         assert admin.call("GET", f"/admin/users/{person.account_id}").status_code == 404
     assert person.ask().status_code in (401, 403)
+
+
+def test_the_grants_of_a_page_of_accounts_are_one_read(town: Town) -> None:
+    from sluice.wiring import stores
+
+    people, store = [town.newcomer() for _ in range(3)], cast(Any, stores.hot_store())
+    ids = [one.account_id for one in people]
+    called, store.call = [], lambda name, request: called.append(name) or type(store).call(store, name, request)
+    try:
+        found = store.grants_of([*ids, "usr_none", ids[0]])
+    finally:
+        del store.call
+    assert found == {one: store.grant(one) for one in ids} and called == ["BatchGetItem"]
