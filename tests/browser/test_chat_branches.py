@@ -82,6 +82,20 @@ def test_a_file_is_attached_beside_the_composer_and_taken_out(chat: Tab, stage: 
     chat.page.locator("#trouble", has_text="That file is too large").wait_for()
 
 
+def test_a_hidden_tab_does_not_ask_after_a_file_that_is_read(chat: Tab, tmp_path: Path) -> None:
+    file = tmp_path / "a_rather_long_name_of_a_report_about_tea.txt"
+    file.write_text("Tea.")
+    chat.page.set_input_files("#file", file)
+    chat.page.locator("#files [data-reading]").wait_for()
+    chat.page.evaluate("() => Object.defineProperty(document, 'hidden', {configurable: true, get: () => true})")
+    asked: list[str] = []
+    chat.page.on("request", lambda request: asked.append(request.url))
+    chat.page.wait_for_timeout(3_000)
+    assert asked == []
+    with chat.page.expect_request(lambda request: request.url.endswith(chat.path)):
+        chat.page.evaluate("() => delete document.hidden")
+
+
 def test_without_scripts_files_are_attached_and_branches_shown_by_forms(
     stage: Stage, model: Model, new_tab: NewTab, tmp_path: Path
 ) -> None:
