@@ -51,26 +51,26 @@ Path = tuple[int | str, ...]
 MAX_CHARACTERS = 300  # of one message, and of one part of a path
 
 
-def excess(raw: bytes) -> str | None:
+def excess(raw: bytes, most_members: int = MAX_MEMBERS) -> str | None:
     """What is too large, as a sentence, or None. Text that is no JSON is left to the parser, which stops at its first
     fault: the count up to there is right."""
     opening = raw.count(b"[") + raw.count(b"{")
-    if opening <= MAX_DEPTH and raw.count(b",") <= MAX_MEMBERS - MAX_DEPTH:
+    if opening <= MAX_DEPTH and raw.count(b",") <= most_members - MAX_DEPTH:
         return None  # almost every body: even if all of it stood outside strings
-    too_many = f"The body has more than {MAX_MEMBERS:,} members: keys of objects and items of arrays."
+    too_many = f"The body has more than {most_members:,} members: keys of objects and items of arrays."
     if b"\\" in raw:
         raw = raw.replace(rb"\\", b"").replace(rb"\"", b"")  # what is left of `"` begins or ends a string
-    if raw.count(b'"') > 4 * MAX_MEMBERS:  # each member has a key and a string at most
+    if raw.count(b'"') > 4 * most_members:  # each member has a key and a string at most
         return too_many
     outside = b'"'.join(raw.split(b'"')[::2]).translate(None, b" \t\r\n")
-    if outside.count(b"[") + outside.count(b"{") > MAX_MEMBERS + 1:  # all but the outermost are members themselves
+    if outside.count(b"[") + outside.count(b"{") > most_members + 1:  # all but the outermost are members themselves
         return too_many
-    if outside.count(b",") > MAX_MEMBERS + MAX_NUMBERS:
+    if outside.count(b",") > most_members + MAX_NUMBERS:
         return f"The body has more than {MAX_NUMBERS:,} numbers."
-    if outside.count(b",") > MAX_MEMBERS:
+    if outside.count(b",") > most_members:
         outside = FLAT_NUMBERS.sub(b"0", outside)
     opening = outside.count(b"[") + outside.count(b"{")
-    if outside.count(b",") + opening - outside.count(b"[]") - outside.count(b"{}") > MAX_MEMBERS:
+    if outside.count(b",") + opening - outside.count(b"[]") - outside.count(b"{}") > most_members:
         return too_many
     levels = accumulate(1 if byte in OPENING else -1 for byte in outside.translate(None, NOT_BRACKETS))
     if opening > MAX_DEPTH and max(levels) > MAX_DEPTH:
