@@ -49,7 +49,7 @@ def test_after_a_reload_the_page_waits_for_the_answer(chat: Tab, model: Model) -
     asked = ChatMessage(message_id(now_ms), "user", "And of Spain?", now_ms, parent_id=last.message_id)
     found = stores.chat_store().get(account_id, chat_id)
     assert found
-    stores.chat_store().update(replace(found, shown=asked.message_id))
+    stores.chat_store().change(account_id, found.chat_id, {"shown": asked.message_id})
     stores.chat_store().add(account_id, chat_id, asked)
     chat.page.reload()
     state(chat, "Still being answered…")
