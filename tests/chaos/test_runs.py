@@ -19,7 +19,8 @@ from tests.rounds import rounds
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(3600)]
 
-RUNS, KILLS = rounds(500, 24), rounds(20, 4)
+RUNS = int(os.environ.get("SLUICE_RUNS", rounds(120, 24)))
+KILLS = int(os.environ.get("SLUICE_RUN_KILLS", rounds(6, 4)))
 SEED = int(os.environ.get("SLUICE_KILL_SEED", str(random.SystemRandom().randrange(10**6))))
 SWEEP_SECONDS = 5
 ENDED = {"completed", "incomplete", "failed"}
