@@ -66,8 +66,7 @@ def _chats(account_id: str, amounts: Amounts, now_ms: int) -> Iterator[dict[str,
     yield {"item_id": "chats", "held": amounts.chats, "schema": 1}
     for place in range(amounts.messages):
         message = ChatMessage(f"msg_{place:026d}", ("user", "assistant")[place % 2], "word " * 20, now_ms)
-        told = {name: value for name, value in asdict(message).items() if value is not None}
-        yield {"item_id": chats._message_key(first, message), "schema": 1, **told}
+        yield chats._message_item(account_id, first, message)
 
 
 def _texts(account_id: str, amounts: Amounts, now_ms: int) -> Iterator[dict[str, Any]]:

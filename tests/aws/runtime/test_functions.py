@@ -146,10 +146,17 @@ def test_files_search_and_ingestion_start_from_their_packages(start: Start, pers
     assert start("IngestionFunction")({"Records": [{"eventSource": "aws:s3"}]}) is not None
 
 
+def test_the_worker_leaves_a_run_that_is_gone_and_a_message_without_one(start: Start) -> None:
+    named = json.dumps({"account_id": "usr_gone", "run_id": "req_01KBH2A3B4C5D6E7F8G9H0JKMN"})
+    records = [{"messageId": str(place), "body": text} for place, text in enumerate((named, "no JSON"))]
+    assert start("WorkerFunction")({"Records": records}) == {"batchItemFailures": []}
+
+
 ANSWERED = {
     "BouncesFunction", "FilesFunction", "SearchFunction", "IngestionFunction",
     "RegistrationFunction", "VerificationFunction", "AccountsFunction", "TokensFunction", "MeteringFunction",
     "MailerFunction", "SweeperFunction", "UsageFunction", "ChatsFunction", "AdminFunction", "WebFunction",
+    "WorkerFunction",
 }  # fmt: skip
 
 

@@ -213,7 +213,7 @@ def test_the_start_page_of_an_empty_local_system_explains_the_first_step(
     assert "SLUICE_DATA_DIR='/srv/with space' .venv/bin/sluice admin create you@" in browser.get("/").text
     monkeypatch.setenv("SLUICE_DATA_DIR", str(Path(".sluice").absolute()))
     settings.common.cache_clear()
-    assert "its folder: .venv/bin/sluice admin create you@" in browser.get("/").text
+    assert "Copy .venv/bin/sluice admin create you@" in browser.get("/").text
     world.account("ann@example.com")
     assert "sluice admin create" not in browser.get("/").text
 
