@@ -42,6 +42,7 @@
     const edit = event.target.closest?.(".edit[open]");
     if (!edit) return running?.abort();
     edit.open = false;
+    edit.querySelector("form").reset(); // at once: the event of closing is lost where it is opened again soon
     edit.querySelector("summary").focus();
   });
   // The event does not bubble.
