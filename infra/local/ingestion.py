@@ -23,6 +23,7 @@ log = logging.getLogger("sluice.ingestion")
 WORKERS = 2
 POLL_SECONDS = 0.1
 SWEEP_EVERY_SECONDS = 60.0
+LONGEST_DELAY_NS = 60 * 10**9  # no message is sent for later than this
 MAX_TRIES = 8
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
@@ -63,8 +64,9 @@ class Spool:
             return counted
 
     def _is_free(self, stem: str) -> bool:
-        is_due = due_ns(stem) <= time.time_ns() and self._not_before.get(stem, 0.0) <= time.monotonic()
-        return is_due and stem not in self._taken
+        ahead_ns = due_ns(stem) - time.time_ns()
+        is_due = not 0 < ahead_ns <= LONGEST_DELAY_NS  # further ahead: the clock was set back since it was written
+        return is_due and self._not_before.get(stem, 0.0) <= time.monotonic() and stem not in self._taken
 
     def _counted(self, path: Path) -> Path:
         counted = path.with_name(f"{stem_of(path)}.{tries(path) + 1}.json")

@@ -30,6 +30,15 @@ def test_a_message_is_delivered_when_it_is_due(tmp_path: Path) -> None:
     assert second is not None and json.loads(message(second)["body"])["run_id"] == "req_later"
 
 
+def test_a_clock_that_is_set_back_holds_up_no_message(tmp_path: Path) -> None:
+    for name, seconds in (("later", 30), ("set_back", 3600)):
+        (tmp_path / f"{time.time_ns() + seconds * 10**9:020d}-usr_a-{name}.json").write_text("{}")
+    spool = Spool(tmp_path)
+    taken = spool.take()
+    assert taken is not None and "set_back" in taken.name
+    assert spool.take() is None, "the other is not due yet"
+
+
 def test_a_full_disk_is_an_unavailable_store(tmp_path: Path) -> None:
     (tmp_path / SPOOL).write_text("no folder")
     with pytest.raises(StoreUnavailable):
