@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 
 from sluice.domain import errors
 from sluice.domain.accounts.account import Account
-from sluice.domain.gateway.grants import PLAYGROUND
 from sluice.domain.periods import day_of
 from sluice.domain.spans import Span
 from sluice.domain.usage.ledger import LogFilter
@@ -20,7 +19,7 @@ from sluice.pages import forms
 from sluice.pages.blueprints import admins, pages
 from sluice.pages.operations.admin import SCRIPTS, AllUsageQuery
 from sluice.pages.render import page
-from sluice.pages.usage.usage import chosen_span, presets
+from sluice.pages.usage.usage import chosen_span, names_of, presets
 from sluice.services.usage.logs import LogPage
 from sluice.wiring.operations import all_users
 from sluice.wiring.tokens import tokens
@@ -43,11 +42,6 @@ class UserLogQuery(BaseModel):
 def _account(user_id: str) -> Account:
     """Errors: NotFound."""
     return all_users().find(checked_user_id(user_id), now_ms())
-
-
-def _names(user_id: str) -> dict[str, str]:
-    """Names of API tokens by id."""
-    return {PLAYGROUND: "playground", **{one.row.token_id: one.row.name for one in tokens().all(user_id, now_ms())}}
 
 
 @blueprint.get("/manage/users/<user_id>/usage")
@@ -77,7 +71,7 @@ def usage(caller: Caller, user_id: str) -> Response:
         last=day_of(max(span.from_ms, min(span.to_ms, now) - 1)),
         split=asked.split,
         refused=refusals().of_account(user_id, span),
-        names=_names(user_id),
+        names=names_of(user_id, hinted=False),
     )
 
 
@@ -87,7 +81,12 @@ def log(caller: Caller, user_id: str) -> Response:
     account, asked = _account(user_id), validated(UserLogQuery, request.args.to_dict())
     found = asked.found(user_id)
     return page(
-        "manage_user_log.html", account=account, path_here=request.path, asked=asked, log=found, names=_names(user_id)
+        "manage_user_log.html",
+        account=account,
+        path_here=request.path,
+        asked=asked,
+        log=found,
+        names=names_of(user_id, hinted=False),
     )
 
 

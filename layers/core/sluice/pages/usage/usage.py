@@ -160,7 +160,8 @@ def _bucket(name: str, limit: int, tat_ns: int, now_ns: int) -> LimitLeft:
     return LimitLeft(name, limit, buckets.remaining_units(tat_ns, limit, now_ns), resets)
 
 
-def names_of(account_id: str) -> dict[str, str]:
-    """The names of API tokens by id, with their hints because two tokens may have the same name."""
-    found = tokens().all(account_id, now_ms())
-    return {PLAYGROUND: "playground", **{one.row.token_id: f"{one.row.name} (…{one.row.hint})" for one in found}}
+def names_of(account_id: str, *, hinted: bool = True) -> dict[str, str]:
+    """The names of API tokens by id, for their owner with their hints, because two tokens may have the same name."""
+    rows = [one.row for one in tokens().all(account_id, now_ms())]
+    named = {row.token_id: f"{row.name} (…{row.hint})" if hinted else row.name for row in rows}
+    return {PLAYGROUND: "playground", **named}

@@ -122,9 +122,13 @@ class Chats:
 
     def detach(self, account_id: str, chat_id: str, file_id: str) -> None:
         """The document itself stays. Errors: NotFound (also of a file that the chat has not)."""
-        if file_id not in self.get(account_id, chat_id).files:
-            raise NotFound()
-        self._list(account_id, chat_id, lambda chat: [one for one in chat.files if one != file_id])
+
+        def without(chat: Chat) -> list[str]:
+            if file_id not in chat.files:
+                raise NotFound()
+            return [one for one in chat.files if one != file_id]
+
+        self._list(account_id, chat_id, without)
 
     def _list(self, account_id: str, chat_id: str, wanted: Callable[[Chat], list[str]]) -> None:
         for _ in range(ATTEMPTS):
