@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser import chromium
+from tests.browser.stage import Stage, opened
 from tests.browser.tab import Tab
 from tests.e2e import people
 from tests.e2e.admins import make_admin
@@ -51,6 +52,13 @@ def new_tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewTab
 def tab(new_tab: NewTab) -> Tab:
     """A browser that is not logged in."""
     return new_tab()
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The pages with a scripted model (tests/browser/stage.py)."""
+    with opened(tmp_path_factory.mktemp("stage")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,11 @@
 
 import re
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from tests.browser.conftest import NewTab
-from tests.browser.stage import Stage, opened
+from tests.browser.stage import Stage
 from tests.browser.tab import Tab
 from tests.browser.test_playground import send, settled
 
@@ -80,12 +79,6 @@ $\fcolorbox{red}{blue}{q}\color{white}w$ $\kern-999em{ghost}\raisebox{999em}{up}
 <img src=x onerror=alert(1)><style>*{display:none}</style>
 ```
 """
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with opened(tmp_path_factory.mktemp("stage")) as found:
-        yield found
 
 
 @pytest.fixture

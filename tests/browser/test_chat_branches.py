@@ -1,20 +1,13 @@
 """Branches and files of a chat by clicking, with and without scripts."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.browser.conftest import NewTab
-from tests.browser.stage import Model, Stage, opened
+from tests.browser.stage import Model, Stage
 from tests.browser.tab import Tab
 from tests.browser.test_playground import said, send, settled
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with opened(tmp_path_factory.mktemp("stage")) as found:
-        yield found
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """A downloaded chat is imported by clicking; its answers have ordered headings and marks of their sources."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.browser.conftest import NewTab
-from tests.browser.stage import Model, Stage, opened
+from tests.browser.stage import Model, Stage
 from tests.browser.test_playground import said
 
 ANSWER = """## Where
@@ -33,12 +32,6 @@ EXPORT = {
     ],
     "other_messages": [{"id": "b", "parent_id": "a", "role": "assistant", "content": "Nowhere."}],
 }
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with opened(tmp_path_factory.mktemp("stage")) as found:
-        yield found
 
 
 @pytest.mark.parametrize("script", [True, False])

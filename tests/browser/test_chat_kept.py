@@ -8,11 +8,11 @@ from sluice.domain.chats.chat import ChatMessage, message_id
 from tests.browser.conftest import NewTab
 from tests.browser.stage import Model, Stage
 from tests.browser.tab import Tab
-from tests.browser.test_playground import chat, model, said, send, settled, stage, state  # noqa: F401 (fixtures)
+from tests.browser.test_playground import chat, model, said, send, settled, state  # noqa: F401 (fixtures)
 from tests.integration.accounts.world import PASSWORD
 
 
-def test_words_in_the_box_outlive_a_reload_and_the_end_of_the_session(stage: Stage, new_tab: NewTab) -> None:  # noqa: F811
+def test_words_in_the_box_outlive_a_reload_and_the_end_of_the_session(stage: Stage, new_tab: NewTab) -> None:
     person, _ = stage.person("ann@example.com")
     tab = new_tab(person, at=stage.url)
     tab.go("/my/chats")
@@ -63,7 +63,7 @@ def test_after_a_reload_the_page_waits_for_the_answer(chat: Tab, model: Model) -
 
 
 def test_a_chat_that_went_on_in_another_tab_says_so(
-    stage: Stage,  # noqa: F811
+    stage: Stage,
     model: Model,  # noqa: F811
     new_tab: NewTab,
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.browser.conftest import NewTab
 from tests.browser.stage import Model, Stage, Thought
 from tests.browser.tab import Tab
-from tests.browser.test_playground import chat, model, send, settled, stage, state  # noqa: F401 (fixtures)
+from tests.browser.test_playground import chat, model, send, settled, state  # noqa: F401 (fixtures)
 
 FOR_A_WHILE = re.compile(r"^Thought for \d")
 MOTION = "() => getComputedStyle(document.querySelector('.running .said > p'), '::after').animationName"
@@ -215,7 +215,7 @@ WEIGHT = """() => ["navigation", "resource"].flatMap((kind) => performance.getEn
   .reduce((sum, it) => sum + it.decodedBodySize, 0) / 1024"""
 
 
-def test_the_page_is_light_with_a_full_list_of_chats(stage: Stage, new_tab: NewTab) -> None:  # noqa: F811
+def test_the_page_is_light_with_a_full_list_of_chats(stage: Stage, new_tab: NewTab) -> None:
     from sluice.wiring.chats import chats
 
     person, account_id = stage.person()

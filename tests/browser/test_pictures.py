@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.browser.conftest import Newcomer, NewTab
 from tests.browser.stage import Model, Stage
 from tests.browser.tab import Tab
-from tests.browser.test_playground import model, send, settled, stage  # noqa: F401 (fixtures)
+from tests.browser.test_playground import model, send, settled  # noqa: F401 (fixtures)
 from tests.e2e.people import Person, ask
 from tests.e2e.system import System
 

@@ -2,13 +2,12 @@
 
 import re
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.browser.conftest import Newcomer, NewTab
-from tests.browser.stage import Model, Stage, opened
+from tests.browser.stage import Model, Stage
 from tests.browser.tab import Tab
 
 EVIL = (
@@ -16,12 +15,6 @@ EVIL = (
     "[c](/logout) <javascript:alert(1)> <script>alert(1)</script> [good](https://example.com/) "
     '<a href="x" hx-get="/logout" data-hx-trigger="load">d</a>\n\n# Big\n\n| a | b |\n| - | - |\n| 1 | **2** |\n'
 )
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with opened(tmp_path_factory.mktemp("stage")) as found:
-        yield found
 
 
 @pytest.fixture

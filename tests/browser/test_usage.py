@@ -2,7 +2,6 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,7 +14,7 @@ from sluice.domain.usage.refusals import Refusal
 from sluice.domain.usage.usage import Amounts, Bucket
 from sluice.wiring.usage import refusals
 from tests.browser.conftest import NewTab
-from tests.browser.stage import Stage, opened
+from tests.browser.stage import Stage
 from tests.browser.tab import Tab
 from tests.integration.usage.world import HOUR_MS, now_ms
 
@@ -25,12 +24,6 @@ DRAWN = """() => [...document.querySelectorAll(".plots figure")].map((it) => ({
   top: Math.max(...it.uplot.axes[1]._splits),
 }))"""
 EVIL = '"><img src=x onerror=alert(1)>'
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with opened(tmp_path_factory.mktemp("stage")) as found:
-        yield found
 
 
 @pytest.fixture

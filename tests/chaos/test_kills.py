@@ -7,8 +7,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -21,6 +19,7 @@ from tests.books import (
     settled,
     summary,
 )
+from tests.chaos.conftest import SWEEP_SECONDS
 from tests.chaos.load import Load
 from tests.e2e import people
 from tests.e2e.system import NAMES, System
@@ -31,16 +30,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 KILLS = int(os.environ.get("SLUICE_KILLS", rounds(3, 1)))
 SEED = int(os.environ.get("SLUICE_KILL_SEED", str(random.SystemRandom().randrange(10**6))))
 ACCOUNTS, CALLERS = 3, 2
-SWEEP_SECONDS = 5
-
-
-@pytest.fixture
-def system(tmp_path: Path) -> Iterator[System]:
-    running = System(tmp_path / "data", {"SLUICE_SWEEP_SECONDS": str(SWEEP_SECONDS)})
-    try:
-        yield running.start()
-    finally:
-        running.discard()
 
 
 def killed_while_asking(system: System) -> int:

@@ -5,14 +5,13 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from tests.books import Books, disagreements, kill_group, settled
+from tests.chaos.conftest import SWEEP_SECONDS
 from tests.e2e import people
 from tests.e2e.system import System
 from tests.rounds import rounds
@@ -22,17 +21,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(3600)]
 RUNS = int(os.environ.get("SLUICE_RUNS", rounds(120, 24)))
 KILLS = int(os.environ.get("SLUICE_RUN_KILLS", rounds(6, 4)))
 SEED = int(os.environ.get("SLUICE_KILL_SEED", str(random.SystemRandom().randrange(10**6))))
-SWEEP_SECONDS = 5
 ENDED = {"completed", "incomplete", "failed"}
-
-
-@pytest.fixture
-def system(tmp_path: Path) -> Iterator[System]:
-    running = System(tmp_path / "data", {"SLUICE_SWEEP_SECONDS": str(SWEEP_SECONDS)})
-    try:
-        yield running.start()
-    finally:
-        running.discard()
 
 
 def killed_at_work(system: System, patient: "Patient") -> int:

@@ -15,12 +15,14 @@ from functions.gateway import app as gateway
 from functions.tokens import app as tokens
 from functions.usage import app as usage
 from sluice.adapters.tokens.keys import ensure_keys
+from sluice.domain.accounts.account import Account
 from sluice.http.app import create_app
 from tests.conftest import Store
 from tests.fakes.search import FakeSearch
 from tests.fakes.upstream import FakeUpstream
-from tests.integration.accounts.world import World, forget_everything
+from tests.integration.accounts.world import PASSWORD, World, forget_everything
 from tests.integration.gateway.conftest import ANSWER, Person
+from tests.integration.pages.browser import Browser
 
 BOUNDARY = "a-line-that-is-in-no-file"
 TEA = "Tea is grown on hills in Darjeeling.\n\nThe harvest begins in March."
@@ -117,3 +119,19 @@ def reader(library: Library) -> Reader:
 @pytest.fixture
 def other(library: Library) -> Reader:
     return library.reader()
+
+
+@pytest.fixture
+def ann(library: Library) -> Account:
+    return library.world.account()
+
+
+@pytest.fixture
+def member(library: Library, ann: Account) -> Browser:
+    return logged_in(library, ann)
+
+
+def logged_in(library: Library, account: Account) -> Browser:
+    made = Browser(library.world.app.test_client())
+    made.log_in(account.email, PASSWORD)
+    return made

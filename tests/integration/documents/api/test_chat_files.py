@@ -3,22 +3,12 @@
 import pytest
 
 from sluice.domain.accounts.account import Account
-from tests.integration.documents.api.conftest import BOUNDARY, TEA, Library, multipart
-from tests.integration.documents.api.test_page import logged_in, read
+from tests.integration.documents.api.conftest import BOUNDARY, TEA, Library, logged_in, multipart
+from tests.integration.documents.api.test_page import read
 from tests.integration.pages.browser import OWN, Browser, Page
 
 QUESTION = "Where is tea grown?"
 HILLS = TEA.split("\n\n")[0]
-
-
-@pytest.fixture
-def ann(library: Library) -> Account:
-    return library.world.account()
-
-
-@pytest.fixture
-def member(library: Library, ann: Account) -> Browser:
-    return logged_in(library, ann)
 
 
 def attach(browser: Browser, page: Page, text: str = TEA, name: str = "tea.txt") -> Page:

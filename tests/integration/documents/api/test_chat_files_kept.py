@@ -8,11 +8,9 @@ from sluice.domain.accounts.account import Account
 from sluice.domain.errors import ContextLengthExceeded
 from sluice.wiring.chats import chats
 from tests.integration.documents.api.conftest import Library
-from tests.integration.documents.api.test_chat_files import ann, attach, member, path_of, say
+from tests.integration.documents.api.test_chat_files import attach, path_of, say
 from tests.integration.documents.api.test_page import read
 from tests.integration.pages.browser import Browser, Page
-
-__all__ = ["ann", "member"]
 
 
 def removable(page: Page) -> int:

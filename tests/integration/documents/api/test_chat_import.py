@@ -15,21 +15,10 @@ from sluice.domain.errors import StoreUnavailable
 from sluice.wiring import stores
 from sluice.wiring.chats import chats
 from tests.integration.documents.api.conftest import BOUNDARY, Library, multipart
-from tests.integration.documents.api.test_page import logged_in
 from tests.integration.pages.browser import OWN, Browser, Page
 
 FILE_ID = "file_01ARZ3NDEKTSV4RRFFQ69G5FAV"
 OF_ITS_PLACE = ("id", "parent_id", "created_at", "updated_at", "request_id", "files")
-
-
-@pytest.fixture
-def ann(library: Library) -> Account:
-    return library.world.account()
-
-
-@pytest.fixture
-def member(library: Library, ann: Account) -> Browser:
-    return logged_in(library, ann)
 
 
 def send(browser: Browser, body: bytes) -> Page:

@@ -8,27 +8,10 @@ import pytest
 
 from sluice.domain.accounts.account import Account
 from sluice.domain.documents.uploads import own_store_id
-from tests.integration.accounts.world import PASSWORD
-from tests.integration.documents.api.conftest import BOUNDARY, TEA, Library, multipart
+from tests.integration.documents.api.conftest import BOUNDARY, TEA, Library, logged_in, multipart
 from tests.integration.pages.browser import OWN, Browser, Page
 
 PAGE = "/my/documents"
-
-
-@pytest.fixture
-def ann(library: Library) -> Account:
-    return library.world.account()
-
-
-@pytest.fixture
-def member(library: Library, ann: Account) -> Browser:
-    return logged_in(library, ann)
-
-
-def logged_in(library: Library, account: Account) -> Browser:
-    made = Browser(library.world.app.test_client())
-    made.log_in(account.email, PASSWORD)
-    return made
 
 
 def add(browser: Browser, text: str | bytes = TEA, name: str = "tea.txt") -> Page:

@@ -1,0 +1,19 @@
+"""`system`: a `make up` of each test's own, whose sweeper comes every few seconds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.system import System
+
+SWEEP_SECONDS = 5
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    running = System(tmp_path / "data", {"SLUICE_SWEEP_SECONDS": str(SWEEP_SECONDS)})
+    try:
+        yield running.start()
+    finally:
+        running.discard()
