@@ -1,7 +1,7 @@
 # Two commands matter: `make up` starts everything, `make test` proves it. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: up otel demo doctor test test-fast test-full test-repeat test-aws test-runtime test-browser test-clients test-peers test-models fuzz audit sbom mutate check lock clean help setup setup-dev deploy prove-aws destroy localstack-up localstack-down test-localstack sam-local
+.PHONY: up otel demo doctor test test-fast test-full test-repeat test-aws test-runtime test-browser test-clients test-peers test-proxies test-models fuzz audit sbom release mutate bench check lock clean help setup setup-dev deploy prove-aws destroy localstack-up localstack-down test-localstack sam-local
 unexport PYTHONDONTWRITEBYTECODE  # a start would compile every module anew
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
@@ -65,6 +65,10 @@ STORE_SUITE := $(addprefix tests/integration/, \
 	documents/reading/test_isolation.py infra/test_relay.py infra/test_tables.py \
 	usage/test_metering.py usage/test_reconcile.py usage/test_sweeper.py)
 
+# The last one compares the roles with what `.ci/run` records meanwhile.
+AWS_SUITE := tests/integration/gateway/admission tests/unit/aws \
+	$(addprefix tests/aws/, emulator localstack packaging runtime iam)
+
 # SUITE_REQUIRED=1: what is missing here is a failure and not a skip.
 test-aws: setup-dev  ## the template, what `sam build` makes of it, the real runtime and stores; needs Java, Maven, Go, Rust
 	@$(BIN)/python -m tests.integration.gateway.admission.engines || [ -z "$(SUITE_REQUIRED)" ]
@@ -72,8 +76,8 @@ test-aws: setup-dev  ## the template, what `sam build` makes of it, the real run
 	@$(BIN)/python -m tests.aws.tools.install && $(BIN)/python -m tests.aws.runtime.tools || [ -z "$(SUITE_REQUIRED)" ]
 	@failed=0; \
 	STORE_ENGINE=dynamodb_local $(BIN)/python -m pytest $(STORE_SUITE) $(PYTEST_ARGS) || failed=1; \
-	$(BIN)/python -m pytest tests/aws tests/integration/gateway/admission tests/unit/aws $(PYTEST_ARGS) || failed=1; \
 	SLUICE_E2E=emulator $(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS) || failed=1; \
+	$(BIN)/python -m pytest $(AWS_SUITE) $(PYTEST_ARGS) || failed=1; \
 	exit $$failed
 
 # The version of Lambda's functions, where it is not the one of `.venv`. llama.cpp's wheel is of no version of Python, so it is copied.
@@ -96,6 +100,13 @@ test-peers: setup-dev  ## other model servers as upstreams: llama.cpp's own, lla
 	@$(BIN)/python -m tests.peers.install || [ -z "$(SUITE_REQUIRED)" ]  # before the tests, whose time is limited
 	@exec env SUITE_REQUIRED=$(SUITE_REQUIRED) $(BIN)/python -m pytest tests/peers $(PYTEST_ARGS)
 
+test-proxies: setup-dev  ## behind a real Caddy and a real nginx: what a proxy can break, and the end-to-end tests
+	@failed=0; export SUITE_REQUIRED="$(SUITE_REQUIRED)"; \
+	$(BIN)/python -m pytest tests/proxies $(PYTEST_ARGS) || failed=1; \
+	for proxy in caddy nginx; do \
+		SLUICE_E2E=$$proxy $(BIN)/python -m pytest $(PARALLEL) tests/e2e $(PYTEST_ARGS) || failed=1; \
+	done; exit $$failed
+
 test-models: setup-dev  ## a real model file without a chat template; downloads 253 MB under Gemma's own licence
 	@exec $(BIN)/python -m pytest tests/models $(PYTEST_ARGS)
 
@@ -107,12 +118,19 @@ audit: setup-dev  ## do advisories name a package that is used? Asks PyPI and np
 
 # Of what a release installs: its lock file and llama.cpp's. Deterministic, so anybody can make it again from the tag.
 SBOM := build/sbom.cdx.json
+FROM := .
 sbom: setup-dev  ## the bill of materials of a release (CycloneDX), into build/sbom.cdx.json
-	@mkdir -p $(dir $(SBOM)) && cat requirements.lock infra/setup/llama.lock | $(BIN)/cyclonedx-py requirements \
-		--pyproject pyproject.toml --output-reproducible --of JSON --output-file $(SBOM) -
+	@mkdir -p $(dir $(SBOM)) && cat $(FROM)/requirements.lock $(FROM)/infra/setup/llama.lock | $(BIN)/cyclonedx-py requirements \
+		--pyproject $(FROM)/pyproject.toml --output-reproducible --of JSON --output-file $(SBOM) -
+
+release: setup-dev  ## wheel, sdist, SBOM, checksums of the tag vVERSION, into dist; REF=HEAD: of that; SIGNING_KEY=~/.ssh/id: signed
+	@exec env REF="$(REF)" SIGNING_KEY="$(SIGNING_KEY)" $(BIN)/python -m infra.release
 
 mutate: setup-dev  ## do the tests notice changed code? AREA=admission, settlement, authentication or schema
 	@exec nice $(BIN)/python -m tests.mutate $(or $(AREA),schema) $(or $(SAMPLE),300) $(or $(SEED),1)
+
+bench: setup-dev  ## the instructions of a request through the gateway, compared with the stored ones; BENCH_ARGS=--write
+	@exec $(BIN)/python -m benchmarks.gateway.instructions $(BENCH_ARGS)
 
 check: setup-dev  ## style, types, import arrows, the AWS template
 	$(BIN)/ruff check .
@@ -121,7 +139,7 @@ check: setup-dev  ## style, types, import arrows, the AWS template
 	$(BIN)/lint-imports
 	$(BIN)/cfn-lint template.yaml infra/aws/data.yaml infra/aws/alarms.yaml
 
-PINS := --extra inference --no-emit-package llama-cpp-python pyproject.toml
+PINS := --no-emit-package llama-cpp-python pyproject.toml
 lock: setup  ## resolve pyproject.toml's pins into the lock files
 	$(LOCK) --output-file requirements.lock $(PINS)
 	$(LOCK) --group dev --extra otel --constraint requirements.lock --output-file requirements-dev.lock $(PINS)

@@ -28,7 +28,7 @@ PROVE = {
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """`document`: OpenAPI 3.1. In the page `%SITE%` stands for the site's name."""
+    """`document`: OpenAPI 3.1. In the page `%SITE%` stands for the site's name, `%BASE_URL%` for its address."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"type": type_of, "prose": prose, "fields": fields, "pretty": pretty}
     calls: dict[str, list[dict[str, Any]]] = {}

@@ -24,7 +24,9 @@ class Books:
     """The contents of the store."""
 
     def __init__(self, system: System) -> None:
-        environment: dict[str, str] = {"SLUICE_DATA_DIR": str(system.data_dir)}
+        shared = system.environment.get("AWS_ENDPOINT_URL_DYNAMODB")
+        environment: dict[str, str] = {"SLUICE_DATA_DIR": str(system.data_dir), "SLUICE_STORE_SOCKET": ""}
+        environment |= {"AWS_ENDPOINT_URL_DYNAMODB": shared} if shared else {}
         use_running_store(environment)
         self.client = slow_client(environment["AWS_ENDPOINT_URL_DYNAMODB"], environment["SLUICE_STORE_SOCKET"])
 

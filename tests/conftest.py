@@ -13,9 +13,13 @@ from botocore.loaders import create_loader
 
 from sluice.adapters.accounts import passwords
 from tests.integration.gateway.admission import engines  # here: a folder of tests is called as the package it imports
+from tests.rounds import FULL
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+
+LEAVES_LONG = "SLUICE_TESTS_LEAVE_LONG"
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,25 @@ class Store:
     client: "DynamoDBClient"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Only this process knows whether a path was named; the processes of xdist inherit what it says."""
+    if not FULL and config.args_source is pytest.Config.ArgsSource.TESTPATHS and not hasattr(config, "workerinput"):
+        os.environ[LEAVES_LONG] = "1"
+
+
 def pytest_report_header() -> str | None:
     reason = engines.why_no_referee()
-    return f"the store's suite runs on Dynoxide only: {reason}" if reason else None
+    left = ["tests marked `long` are left to `make test-full`"] if LEAVES_LONG in os.environ else []
+    return "\n".join([*left, *([f"the store's suite runs on Dynoxide only: {reason}"] if reason else [])]) or None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first, so that no process is left with one at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests first, so that no process is left with one at the end. Long ones are left to `make test-full`, unless
+    their path is named."""
+    if LEAVES_LONG in os.environ:
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

@@ -1,10 +1,12 @@
 """`python -m benchmarks.documents [--sizes 100 10000 100000] [--files 60]`  (for docs/performance.md)."""
 
 import argparse
+import multiprocessing
 import shutil
 import tempfile
 import time
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from benchmarks.documents.corpus import Corpus, search
@@ -15,6 +17,7 @@ from sluice.ports.documents import PassageQuery
 
 ACCOUNT, STORE = "usr_bench", "vs_bench"
 A_FILE = 20
+EVERY_SECONDS = 0.05
 
 
 def main() -> None:
@@ -46,6 +49,21 @@ def _index(folder: Path, size: int) -> None:
     print(f"{size} passages: indexed {size / seconds:.0f} a second, {megabytes:.1f} MB")
     find = partial(indexes.find, ACCOUNT, STORE)
     search(corpus, passages, lambda question: [hit.text for hit in find(PassageQuery(question, 5))])
+    print(f"  beside a process that indexes {1 / EVERY_SECONDS:.0f} files a second into it:")
+    writer = multiprocessing.get_context("fork").Process(target=_index_on, args=(folder, corpus), daemon=True)
+    writer.start()
+    search(corpus, passages, lambda question: [hit.text for hit in find(PassageQuery(question, 5))])
+    writer.terminate()
+    writer.join()
+
+
+def _index_on(folder: Path, corpus: Corpus) -> None:
+    indexes = FolderIndexes(folder)
+    for number in count():
+        began = time.monotonic()
+        chunks = [Chunk("", corpus.passage()) for _ in range(A_FILE)]
+        indexes.replace(ACCOUNT, STORE, f"more_{number}", f"{number}.txt", chunks)
+        time.sleep(max(0.0, began + EVERY_SECONDS - time.monotonic()))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from functions.inference.engine.backend import Row
 from functions.inference.llama.backend import LlamaBackend
 from functions.inference.llama.runtime import LoadOptions, load_model, start_library
 
-STEPS = 12
+STEPS, DEPTH = 12, 200
 
 
 def prompt_ms(backend: LlamaBackend, tokens: int) -> float:
@@ -34,6 +34,18 @@ def generation_ms(backend: LlamaBackend, width: int) -> float:
     return (time.process_time() - began) * 1000 / STEPS / width
 
 
+def call_ms(backend: LlamaBackend, tokens: int) -> float:
+    """CPU milliseconds of a call with so many tokens of one answer and all their logits, as where they are guessed."""
+    backend.forget(0, 0)
+    backend.decode([Row(5 + n, n, 0, n == DEPTH - 1) for n in range(DEPTH)])
+    backend.logprob(DEPTH - 1, 0, 0)
+    began = time.process_time()
+    for _ in range(STEPS):
+        backend.decode([Row(5 + n, DEPTH + n, 0, True) for n in range(tokens)])
+        backend.forget(0, DEPTH)
+    return (time.process_time() - began) * 1000 / STEPS
+
+
 def main() -> None:
     start_library()
     handle = load_model(Path(sys.argv[1]), LoadOptions())
@@ -43,6 +55,10 @@ def main() -> None:
     for width in (1, 2, 4, 8, 16):
         cost = generation_ms(backend, width)
         print(f"generating, {width:2} at once: {cost:6.2f} ms a token, {alone / cost:.2f} times one alone")
+    one = call_ms(backend, 1)
+    for width in (2, 4, 5, 8, 16):
+        cost = call_ms(backend, width)
+        print(f"{width:2} tokens of one answer a call: {cost:6.2f} ms, {cost / one:.2f} times a call with one")
     for tokens in (16, 64, 256):
         print(f"prompt, {tokens:3} tokens a call: {prompt_ms(backend, tokens):6.2f} ms a token")
 

@@ -1,9 +1,11 @@
 """Compares the engine with a locked `Llama` and with llama.cpp's server, in one interleaved run.
 
     python -m benchmarks.engine.run MODEL.gguf [--threads 1] [--tokens 32] [--rounds 1] [--xllamacpp PYTHON]
+        [--server PROGRAM] [--libraries FOLDER] [--widths 1 16]
 
-`--xllamacpp` names the interpreter of an environment that has that package. Each width is measured for all ways
-in turn, so that other load affects all of them; compare ratios rather than absolute figures.
+`--xllamacpp` names the interpreter of an environment that has that package, `--server` a build of llama.cpp's server,
+`--libraries` a folder with another build of llama.cpp, with which the engine is measured, too ("other"). Each width is
+measured for all ways in turn, so that other load affects all of them; compare ratios rather than absolute figures.
 """
 
 import argparse
@@ -23,15 +25,18 @@ from benchmarks.gateway.matrix import percentile
 WIDTHS = (1, 4, 8, 16)
 WORKER = Path(__file__).with_name("worker.py")
 ROOT = Path(__file__).parents[2]
+WORKERS = {"other": "engine"}
 
 
 class Way:
     """One way of serving, in a worker process."""
 
-    def __init__(self, name: str, python: str, model: Path, threads: int) -> None:
+    def __init__(self, name: str, python: str, model: Path, threads: int, libraries: Path | None = None) -> None:
         self.name = name
-        environment = os.environ | ({"PYTHONPATH": str(ROOT)} if name == "engine" else {})
-        command = [python, str(WORKER), name, str(model), str(threads), str(max(WIDTHS))]
+        environment = os.environ | ({} if name == "xllamacpp" else {"PYTHONPATH": str(ROOT)})
+        if libraries:
+            environment["LLAMA_CPP_LIB_PATH"] = str(libraries)
+        command = [python, str(WORKER), WORKERS.get(name, name), str(model), str(threads), str(max(WIDTHS))]
         self._process = Popen(
             command,
             stdin=PIPE,
@@ -91,16 +96,24 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--xllamacpp", metavar="PYTHON")
+    parser.add_argument("--server", metavar="PROGRAM")
+    parser.add_argument("--libraries", metavar="FOLDER", type=Path)
+    parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
     options = parser.parse_args()
 
     ways = [Way(name, sys.executable, options.model, options.threads) for name in ("lock", "engine")]
+    if options.libraries:
+        ways.append(Way("other", sys.executable, options.model, options.threads, options.libraries))
+    if options.server:
+        os.environ["LLAMA_SERVER"] = options.server
+        ways.append(Way("server", sys.executable, options.model, options.threads))
     if options.xllamacpp:
         ways.append(Way("xllamacpp", options.xllamacpp, options.model, options.threads))
     print(f"{options.model.name}, {options.threads} thread(s), {options.tokens} tokens a request")
     print("| way | callers | tokens/s wall | tokens/s CPU | x lock (CPU) | first token p50 ms | p95 ms | peak MiB |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     single = 0.0
-    for width in WIDTHS:
+    for width in options.widths:
         rounds: dict[str, list[dict[str, Any]]] = {way.name: [] for way in ways}
         for _ in range(options.rounds):
             for way in ways:

@@ -4,16 +4,25 @@ Reads a line `{"width": 8, "tokens": 32}` per round and answers with a line of f
 measures, so that `xllamacpp` can run in another environment.
 """
 
+import atexit
 import json
 import os
-import resource
+import re
+import signal
+import socket
+import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 CONTEXT_TOKENS = 512
+measured: int | str = "self"
+"""The process whose CPU time and memory are taken."""
 SYSTEM = "You are a helpful assistant. Answer the question."
 Ask = Callable[[int, int], tuple[float, int]]
 """(request number, tokens to generate) → (seconds to the first token, generated tokens)."""
@@ -47,8 +56,6 @@ def locked_llama(path: str, threads: int, _slots: int) -> Ask:
 
 def own_engine(path: str, threads: int, slots: int) -> Ask:
     """This project's engine."""
-    from pathlib import Path
-
     from functions.inference.engine.engine import Engine, EngineLimits
     from functions.inference.engine.jobs import Delta, Failed, Finished, Job, Sampling
     from functions.inference.llama.backend import LlamaBackend
@@ -109,27 +116,65 @@ def xllamacpp_server(path: str, threads: int, slots: int) -> Ask:
     return ask
 
 
-WAYS = {"lock": locked_llama, "engine": own_engine, "xllamacpp": xllamacpp_server}
+def llama_server(path: str, threads: int, slots: int) -> Ask:
+    """llama.cpp's own server, the program named by LLAMA_SERVER, in a process of its own, whose figures are taken."""
+    global measured
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = {"-m": path, "-np": slots, "-c": CONTEXT_TOKENS * slots, "-t": threads, "-tb": threads, "--port": port}
+    command = [os.environ["LLAMA_SERVER"], *(str(part) for pair in options.items() for part in pair)]
+    measured = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).pid
+    atexit.register(os.kill, measured, signal.SIGKILL)
+    address = f"http://127.0.0.1:{port}"
+    while True:
+        with suppress(OSError), urllib.request.urlopen(f"{address}/health"):
+            break
+        time.sleep(0.2)
+
+    def ask(number: int, tokens: int) -> tuple[float, int]:
+        began, first, count = time.perf_counter(), 0.0, 0
+        wanted = {"messages": messages(number), "max_tokens": tokens, "temperature": 0, "stream": True}
+        body = json.dumps(wanted | {"ignore_eos": True, "stream_options": {"include_usage": True}}).encode()
+        headers = {"Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(f"{address}/v1/chat/completions", body, headers)) as answer:
+            for line in answer:
+                chunk = json.loads(line[6:]) if line.startswith(b"data: {") else {}
+                if chunk.get("choices") and chunk["choices"][0]["delta"].get("content") is not None:
+                    first = first or time.perf_counter()
+                count = (chunk.get("usage") or {}).get("completion_tokens", count)
+        return (first or time.perf_counter()) - began, count
+
+    return ask
+
+
+WAYS = {"lock": locked_llama, "engine": own_engine, "xllamacpp": xllamacpp_server, "server": llama_server}
 
 
 def measure(ask: Ask, width: int, tokens: int, numbers: list[int]) -> dict[str, Any]:
     """`width` concurrent callers with one request each."""
     results: list[tuple[float, int]] = []
     threads = [threading.Thread(target=lambda n=n: results.append(ask(n, tokens))) for n in numbers[:width]]
-    before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    before_s, began = cpu_s(), time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    wall_s, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    wall_s = time.perf_counter() - began
+    (peak_kib,) = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{measured}/status").read_text())
     return {
         "tokens": sum(count for _first, count in results),
         "wall_s": wall_s,
-        "cpu_s": cpu_s,
+        "cpu_s": cpu_s() - before_s,
         "first_s": [first for first, _count in results],
-        "peak_mib": after.ru_maxrss // 1024,
+        "peak_mib": int(peak_kib) // 1024,
     }
+
+
+def cpu_s() -> float:
+    """Of the measured process, so far."""
+    fields = Path(f"/proc/{measured}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -149,4 +194,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    atexit._run_exitfuncs()
     os._exit(0)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.gateway import beside, disk, filled, matrix, parts, report, second_upstream, streams
+from benchmarks.gateway import beside, disk, filled, matrix, parts, report, second_upstream, streams, sweeping
 from benchmarks.gateway.requests import Kind, Target
 from benchmarks.gateway.world import Cores, World, world
 from infra.local.config import ROOT
@@ -55,11 +55,14 @@ def fresh_beside(running: World, wanted: argparse.Namespace) -> None:
 
 
 def full_store(running: World, wanted: argparse.Namespace) -> None:
-    one = [gateway(running)]
-    before = matrix.run(running, one, [PLAIN], [1], wanted.seconds, wanted.rounds)[0]
-    took = filled.fill(running, wanted.accounts, wanted.records)
-    after = matrix.run(running, one, [PLAIN], [1], wanted.seconds, wanted.rounds)[0]
-    print(report.full_store(before, after, wanted.accounts, wanted.records, took))
+    """In turns with a second gateway, whose store is full."""
+    with world(wanted.store, wanted.database, running.cores, accounts=160) as full:
+        took = filled.fill(full, wanted.accounts, wanted.records)
+        turns = [
+            [matrix.run(one, [gateway(one)], [PLAIN], [1], wanted.seconds, 1)[0] for one in (running, full)]
+            for _ in range(wanted.rounds * 2)
+        ]
+        print(report.full_store(turns, wanted.accounts, wanted.records, took))
 
 
 def owners_terms(running: World, wanted: argparse.Namespace) -> None:
@@ -88,6 +91,12 @@ def upstreams(running: World, wanted: argparse.Namespace) -> None:
     os.sched_setaffinity(0, {running.cores.gateway, running.cores.others})
 
 
+def dead_processes(running: World, wanted: argparse.Namespace) -> None:
+    os.sched_setaffinity(0, {running.cores.gateway})
+    print(sweeping.run(running, wanted.abandoned, wanted.rounds))
+    os.sched_setaffinity(0, {running.cores.gateway, running.cores.others})
+
+
 def on_disk(wanted: argparse.Namespace, cores: Cores) -> None:
     with world(wanted.store, wanted.disk, cores, accounts=16) as running:
         print(f"On disk ({wanted.disk}): {disk.fsync_ms(wanted.disk):.2f} ms for a write of 4 KB and its fsync\n")
@@ -103,6 +112,7 @@ PARTS = {
     "terms": owners_terms,
     "parts": cpu_parts,
     "upstreams": upstreams,
+    "sweep": dead_processes,
     "disk": lambda *_: None,
 }
 
@@ -120,6 +130,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--senders", type=int, default=1000, help="slow senders")
     parser.add_argument("--accounts", type=int, default=100_000, help="of the full store")
     parser.add_argument("--records", type=int, default=1_000_000, help="of the full store's ledger")
+    parser.add_argument("--abandoned", type=int, default=2_000, help="accounts of `sweep` with expired leases")
     parser.add_argument("--times", type=int, default=500, help="requests of `parts`, `upstreams` and `beside`")
     parser.add_argument("--disk", type=Path, default=Path(tempfile.gettempdir()), help="a folder on a disk")
     parser.add_argument("--url", help="another gateway (http) to compare with")

@@ -1,6 +1,6 @@
 """Requests per second and latency, direct and through the gateway, in alternating slices to share the noise."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.gateway import processes, requests
@@ -45,8 +45,15 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def run(
-    world: World, targets: Sequence[Target], kinds: Sequence[Kind], callers: Iterable[int], seconds: float, rounds: int
+    world: World,
+    targets: Sequence[Target],
+    kinds: Sequence[Kind],
+    callers: Iterable[int],
+    seconds: float,
+    rounds: int,
+    watched: Mapping[str, tuple[Sequence[int], Sequence[int]]] | None = None,
 ) -> list[Cell]:
+    """`watched`: by a target's name, the processes of its gateway and of its store; otherwise those of `world`."""
     callers = list(callers)
     cells = {(t.name, k.name, n): Cell(t.name, k.name, n) for k in kinds for n in callers for t in targets}
     for target in targets:  # warm-up: connections and imports
@@ -58,12 +65,20 @@ def run(
         for kind in kinds:
             for count in callers:
                 for target in targets:
-                    _slice(world, target, kind, cells[target.name, kind.name, count], seconds)
+                    pids = (watched or {}).get(target.name, ([world.worker], [world.store_pid]))
+                    _slice(world, target, kind, cells[target.name, kind.name, count], seconds, *pids)
     return list(cells.values())
 
 
-def _slice(world: World, target: Target, kind: Kind, cell: Cell, seconds: float) -> None:
-    watched, store = [world.worker], [world.store_pid]
+def _slice(
+    world: World,
+    target: Target,
+    kind: Kind,
+    cell: Cell,
+    seconds: float,
+    watched: Sequence[int],
+    store: Sequence[int],
+) -> None:
     plan = requests.plan(target, kind, cell.callers, CALLERS_AN_ACCOUNT, seconds=seconds, warm_seconds=0.0)
     gateway_before, store_before = processes.cpu_seconds(watched), processes.cpu_seconds(store)
     seen = processes.load(plan, world.cores.others, world.log)

@@ -94,12 +94,18 @@ def open_streams(seen: Mapping[str, Any]) -> str:
     )
 
 
-def full_store(before: Cell, after: Cell, accounts: int, records: int, seconds: float) -> str:
-    rows = [
-        [name, ms(percentile(cell.total, 0.5)), ms(percentile(cell.total, 0.99)), f"{cell.each_us(cell.store_cpu):.0f}"]
-        for name, cell in (("as made", before), (f"{accounts} accounts, {records} records", after))
-    ]
-    return f"{table(['store', 'p50 ms', 'p99 ms', 'store CPU µs'], rows)}\n\nfilled in {seconds:.0f} s\n"
+def full_store(turns: Sequence[Sequence[Cell]], accounts: int, records: int, seconds: float) -> str:
+    """`turns`: each has the cell of the empty store and that of the full one."""
+    rows = []
+    for name, cells in zip(
+        ("empty", f"{accounts:,} accounts, {records:,} records"), zip(*turns, strict=True), strict=True
+    ):
+        total = [seconds for cell in cells for seconds in cell.total]
+        store_us = sum(cell.store_cpu for cell in cells) / len(total) * 1e6
+        rows.append([name, ms(percentile(total, 0.5)), ms(percentile(total, 0.99)), f"{store_us:.0f}"])
+    ratios = sorted(percentile(full.total, 0.5) / percentile(empty.total, 0.5) for empty, full in turns)
+    found = f"p50 full / empty, by turns: {', '.join(f'{ratio:.2f}' for ratio in ratios)}"
+    return f"{table(['store', 'p50 ms', 'p99 ms', 'store CPU µs'], rows)}\n\n{found}; filled in {seconds:.0f} s\n"
 
 
 def parts(kind: Kind, spent: Mapping[str, float]) -> str:

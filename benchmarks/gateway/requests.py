@@ -1,6 +1,7 @@
 """The requests of the load, as bytes."""
 
 import json
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,3 +56,11 @@ def plan(target: Target, kind: Kind, callers: int, an_account: int, **more: obje
     """`an_account`: the number of callers per account."""
     texts = [raw(target, kind, target.keys[n // an_account % len(target.keys)]) for n in range(callers)]
     return {"host": target.host, "port": target.port, "requests": texts, **more}
+
+
+def send(target: Target, kind: Kind, timeout_seconds: float = 60.0) -> int:
+    """Send one request with the first key on a connection of its own. → the answer's status. Errors: OSError."""
+    with socket.create_connection((target.host, target.port), timeout_seconds) as connection:
+        connection.sendall(raw(target, kind, target.keys[0]).encode())
+        status = connection.recv(65_536)[9:12]
+        return int(status or 0)

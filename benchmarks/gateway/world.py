@@ -103,7 +103,7 @@ def world(
     started: list[subprocess.Popen[bytes]] = []
     try:
         running = _start(folder, store_binary, database is not None, cores, started)
-        running.tokens = _accounts(folder, accounts, terms)
+        running.tokens = make_accounts(folder, accounts, terms)
         yield _serve(running, database is not None, started)
     finally:
         for process in reversed(started):
@@ -168,8 +168,8 @@ def _settings(now_ms: int) -> None:
     owners_terms().change(Actor(OPERATOR), 0, check({"models": [model], "plans": [plan]}), now_ms)
 
 
-def _accounts(folder: Path, count: int, terms: bool) -> list[str]:
-    """Make tables, keys and accounts. Returns an API token for each account."""
+def make_accounts(folder: Path, count: int, terms: bool = False, rpm: int = LIMITS["rpm"]) -> list[str]:
+    """Make tables, keys and accounts. Returns an API token for each account. `rpm`: requests a minute of each."""
     from sluice.adapters.aws import dynamo
     from sluice.adapters.gateway.grant_item import family_key, token_use_attribute
     from sluice.adapters.tokens import keys
@@ -189,7 +189,7 @@ def _accounts(folder: Path, count: int, terms: bool) -> list[str]:
     own = TokenLimits(LIMITS["rpm"], LIMITS["tpm"], LIMITS["monthly_tokens"], 10**12)
     for _ in range(count):
         account_id, token_id = random_id("usr_"), random_id("tok_")
-        grant = new_grant(account_id, now_ms=now_ms, **LIMITS)
+        grant = new_grant(account_id, now_ms=now_ms, **LIMITS | {"rpm": rpm})
         grant["live"][token_id] = expires_s
         limits = {"tl": {"M": {family_key(token_id): token_use_attribute(TokenUse(own))}}} if terms else {}
         client.put_item(TableName=PREFIX + "grants", Item=dynamo.item(grant) | limits)

@@ -7,8 +7,10 @@ from flask import Blueprint, Response
 
 from sluice.domain import errors
 from sluice.domain.spans import parse_span
+from sluice.http.accounts.visitor import visitor
 from sluice.http.admin import actor, checked_user_id
 from sluice.http.auth import Caller, now_ms
+from sluice.http.invitations import InvitationInfo, InvitationPage, InvitationsQuery, InviteBody
 from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation, parse_body
 from sluice.http.operations import (
@@ -30,10 +32,12 @@ from sluice.http.operations import (
 from sluice.http.settings import GivenSettings, SettingsBody, SettingsInfo
 from sluice.pages import settings as admin_settings
 from sluice.pages.operations import admin as admin_pages
+from sluice.pages.operations import invitations as admin_invitations
 from sluice.pages.operations import user_views
 from sluice.pages.operations import users as admin_users
+from sluice.wiring import operations as rarely_used  # not built during INIT
 from sluice.wiring.accounts import profile
-from sluice.wiring.operations import administration, all_users, audit_trail
+from sluice.wiring.operations import administration, all_users, audit_trail, invitations
 from sluice.wiring.settings import owners_terms
 from sluice.wiring.stores import models_client  # noqa: F401  # built during INIT
 from sluice.wiring.usage import everyones_sums, refusals
@@ -42,6 +46,7 @@ blueprint = Blueprint("admin", __name__)
 blueprint.register_blueprint(admin_pages.blueprint)
 blueprint.register_blueprint(admin_users.blueprint)
 blueprint.register_blueprint(user_views.blueprint)
+blueprint.register_blueprint(admin_invitations.blueprint)
 blueprint.register_blueprint(admin_settings.blueprint)
 documented = partial(operation, tag="Admin", auth=Auth.ADMIN)
 CHANGE = (errors.NotFound, errors.Conflict)
@@ -109,6 +114,56 @@ def limits(caller: Caller, user_id: str, body: LimitsBody) -> UserInfo:
 def plan(caller: Caller, user_id: str, body: PlanBody) -> UserInfo:
     administration().set_plan(actor(caller), checked_user_id(user_id), body.plan, now_ms())
     return _detail(user_id)
+
+
+@blueprint.get("/admin/invitations")
+@documented(
+    "Invitations that wait for an answer",
+    description="In no order. Repeat with `cursor=next_cursor` until it is null; a page may be empty without being the "
+    "last.",
+)
+def open_invitations(caller: Caller, query: InvitationsQuery) -> InvitationPage:
+    found = invitations().page(now_ms(), limit=query.limit, after=query.cursor or None)
+    return InvitationPage(data=[InvitationInfo.of(one) for one in found.users], next_cursor=found.next_cursor)
+
+
+@blueprint.post("/admin/invitations")
+@documented(
+    "Invite somebody by mail",
+    status=201,
+    errors=(errors.Conflict, errors.ValidationFailed, errors.TooManyAttempts),
+    description="The mailed link is valid for 7 days, and once. It makes an account with this address, on this plan, "
+    "also where sign-up is by invitation or for other domains. 409 if the address has an account or an invitation, or "
+    "if sign-up is closed.",
+)
+def invite(caller: Caller, body: InviteBody) -> InvitationInfo:
+    return InvitationInfo.of(invitations().invite(actor(caller), body.email, body.plan or "", visitor()))
+
+
+@blueprint.post("/admin/invitations/<invitation_id>/resend")
+@documented(
+    "Send an invitation again",
+    errors=(*CHANGE, errors.TooManyAttempts),
+    description="With a new link, valid for 7 days from now. Earlier links end. Five mails at most.",
+)
+def resend_invitation(caller: Caller, invitation_id: str) -> InvitationInfo:
+    return InvitationInfo.of(invitations().resend(actor(caller), checked_user_id(invitation_id), visitor()))
+
+
+@blueprint.delete("/admin/invitations/<invitation_id>")
+@documented("Withdraw an invitation", errors=CHANGE, description="Its link is invalid at once.")
+def withdraw_invitation(caller: Caller, invitation_id: str) -> None:
+    invitations().withdraw(actor(caller), checked_user_id(invitation_id), now_ms())
+
+
+@blueprint.delete("/admin/users/<user_id>/factors")
+@documented(
+    "Switch off an account's two-step login",
+    errors=(errors.NotFound,),
+    description="For someone who has lost every second factor and recovery code. The account gets a mail.",
+)
+def remove_factors(caller: Caller, user_id: str) -> None:
+    rarely_used.factor_removal().remove(actor(caller), checked_user_id(user_id), now_ms())
 
 
 @blueprint.get("/admin/usage")

@@ -1,11 +1,11 @@
-"""`/v1/files…`, `/v1/vector_stores…` and the documents page: upload files and search them (ADR 75)."""
+"""`/v1/files…`, `/v1/uploads…`, `/v1/vector_stores…` and the documents page: upload files and search them (ADR 75)."""
 
 from functools import partial
 
 from flask import Blueprint, Response
 
 from sluice.domain import errors
-from sluice.http.documents import answers
+from sluice.http.documents import answers, uploads
 from sluice.http.documents import files as flow
 from sluice.http.documents import requests as models
 from sluice.http.documents import vector_store_answers as store_answers
@@ -29,6 +29,7 @@ WRITE = (
 )
 CHANGE = (*WRITE, errors.NotFound)
 ADD = (*CHANGE, errors.LimitReached)
+PART = (errors.InvalidModelRequest, errors.NotFound, errors.Conflict)
 
 
 @api.post("/v1/files")
@@ -36,11 +37,13 @@ ADD = (*CHANGE, errors.LimitReached)
     "Upload a file",
     documented_body=models.UploadForm,
     errors=(*WRITE, errors.RequestTooLarge, errors.StorageFull),
-    description="`multipart/form-data`, 4 MiB at most. Its text is extracted a moment later: see `status`.",
+    description="`multipart/form-data`, 4 MiB at most. Its text is extracted a moment later: see `status`. A file "
+    "of the purpose `batch` may have 100 MiB on one machine (`SLUICE_BATCH_FILE_MB`), on AWS in parts (`/v1/uploads`); "
+    "nobody reads its text.",
 )
 def upload_file() -> answers.FileObject:
     claims, filename, body, purpose = flow.claims_and_upload()
-    with flow.admitted(claims, "files") as account_id:
+    with flow.closing_draft(body), flow.admitted(claims, "files") as account_id:
         return answers.FileObject.of(files().upload(account_id, filename, purpose, body, flow.now_ms()))
 
 
@@ -69,11 +72,11 @@ def get_file(file_id: str) -> answers.FileObject:
     "A file as it was uploaded",
     answers={200: "application/octet-stream"},
     errors=(errors.NotFound,),
-    description="Always an attachment, so that no browser shows an upload as a page of this site.",
+    description="Always an attachment, so that no browser shows an upload as a page of this site. On AWS a file over "
+    "4 MiB is a redirect to an address that is valid for a minute.",
 )
 def file_content(file_id: str) -> Response:
-    file, body = files().content(flow.account(), file_id)
-    return flow.download(file.filename, body)
+    return flow.download(*files().opened(flow.account(), file_id))
 
 
 @api.delete("/v1/files/<file_id>")
@@ -81,6 +84,46 @@ def file_content(file_id: str) -> Response:
 def delete_file(file_id: str) -> answers.FileDeleted:
     files().delete(flow.account(), file_id)
     return answers.FileDeleted(id=file_id)
+
+
+@api.post("/v1/uploads")
+@documented(
+    "Begin to upload a file in parts",
+    documented_body=uploads.CreateUploadBody,
+    errors=(errors.RateLimitExceeded, errors.LimitReached, errors.StorageFull),
+    description="For a file of the purpose `batch` that is larger than one request may be. It has an hour.",
+)
+def begin_upload() -> uploads.UploadObject:
+    return uploads.begin()
+
+
+@api.post("/v1/uploads/<upload_id>/parts")
+@documented(
+    "Send a part of a file",
+    documented_body=uploads.PartForm,
+    errors=(*PART, errors.RateLimitExceeded, errors.RequestTooLarge),
+    description="`multipart/form-data`, on AWS 4 MiB at most (`part_size=4_000_000` of the SDKs), on one machine "
+    "`SLUICE_BATCH_FILE_MB`. Parts may be sent in any order, and at once.",
+)
+def add_part(upload_id: str) -> uploads.PartObject:
+    return uploads.add_part(upload_id)
+
+
+@api.post("/v1/uploads/<upload_id>/complete")
+@documented(
+    "Make a file of the parts, in this order",
+    documented_body=uploads.CompleteUploadBody,
+    errors=(*WRITE, *PART, errors.StorageFull),
+    description="Their bytes are as many as the upload was begun for. It can be repeated, and makes one file.",
+)
+def complete_upload(upload_id: str) -> uploads.UploadObject:
+    return uploads.complete(upload_id)
+
+
+@api.post("/v1/uploads/<upload_id>/cancel")
+@documented("Cancel an upload, and delete its parts", errors=(errors.NotFound, errors.Conflict))
+def cancel_upload(upload_id: str) -> uploads.UploadObject:
+    return uploads.cancel(upload_id)
 
 
 @api.post("/v1/vector_stores")

@@ -6,15 +6,15 @@ On AWS it runs under gunicorn and the Lambda Web Adapter, so that answers stream
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, request
 
 from sluice import settings
 from sluice.domain import errors
 from sluice.http import health, logging, metrics, tracing
 from sluice.http.app import create_app
-from sluice.http.chats.requests import MessageBody
+from sluice.http.chats.requests import FollowQuery, MessageBody
 from sluice.http.fields import PageQuery
-from sluice.http.gateway import anthropic, background, key, rerank, respond
+from sluice.http.gateway import anthropic, background, batches, key, rerank, respond
 from sluice.http.gateway import blueprint as v1
 from sluice.http.gateway import complete as flow
 from sluice.http.gateway import stored_completions as stored
@@ -34,12 +34,14 @@ from sluice.http.gateway.anthropic_requests import CountTokensBody, MessagesBody
 from sluice.http.gateway.bearer import authenticate
 from sluice.http.gateway.context import speaks_anthropic
 from sluice.http.gateway.key import KeyInfo
+from sluice.http.gateway.repeats import once
 from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
 from sluice.http.gateway.rerank import Ranking, RerankBody
 from sluice.http.gateway.responses_answers import DeletedResponse, InputItems, InputTokens, ResponseObject
 from sluice.http.gateway.responses_requests import InputTokensBody, ResponseBody, RetrieveQuery
 from sluice.http.gateway.run_models import AnyBody, Inference, InferenceBody, ModelMetadata, ModelReadiness
 from sluice.http.operation import Auth, operation
+from sluice.pages import runs
 from sluice.pages.chats import answering
 from sluice.ports.gateway import INFER_PATH, METADATA_PATH, READY_PATH, RUN_PATH
 from sluice.wiring import peers
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 blueprint = Blueprint("gateway", __name__)
 v1.install(blueprint)
 blueprint.register_blueprint(answering.blueprint)
+blueprint.register_blueprint(runs.blueprint)
 documented = partial(operation, tag="Gateway", auth=Auth.API_TOKEN)
 COMPLETION_ERRORS = (
     errors.InvalidModelRequest,
@@ -133,6 +136,7 @@ def describe_key() -> KeyInfo:
     answers={200: ChatCompletion},
     errors=GROUNDED_ERRORS,
     description=WAITS,
+    keyed=once,
 )
 def chat_completions() -> Response:
     return flow.complete(ChatBody, "chat.completions", "/v1/chat/completions", "chat")
@@ -190,6 +194,7 @@ def list_completion_messages(completion_id: str) -> dict[str, Any]:
     answers={200: Completion},
     errors=COMPLETION_ERRORS,
     description=WAITS,
+    keyed=once,
 )
 def completions() -> Response:
     return flow.complete(CompletionBody, "completions", "/v1/completions", "completions")
@@ -202,6 +207,7 @@ def completions() -> Response:
     answers={200: EmbeddingList},
     errors=COMPLETION_ERRORS,
     description=WAITS,
+    keyed=once,
 )
 def embeddings() -> dict[str, Any]:
     return flow.embed()
@@ -214,6 +220,7 @@ def embeddings() -> dict[str, Any]:
     answers={200: Ranking},
     errors=COMPLETION_ERRORS,
     description=WAITS,
+    keyed=once,
 )
 def rerank_documents() -> dict[str, Any]:
     return rerank.rerank()
@@ -226,6 +233,7 @@ def rerank_documents() -> dict[str, Any]:
     answers={200: ResponseObject},
     errors=GROUNDED_ERRORS,
     description=WAITS,
+    keyed=once,
 )
 def create_response() -> Response:
     return respond.respond()
@@ -237,6 +245,7 @@ def create_response() -> Response:
     documented_body=InputTokensBody,
     answers={200: InputTokens},
     errors=(*COMPLETION_ERRORS, errors.NotFound),
+    keyed=once,
 )
 def count_input_tokens() -> dict[str, Any]:
     return respond.input_tokens()
@@ -260,6 +269,7 @@ def list_input_items(response_id: str) -> dict[str, Any]:
     answers={200: AnthropicMessage},
     errors=COMPLETION_ERRORS,
     description=WAITS,
+    keyed=once,
 )
 def create_message() -> Response:
     return anthropic.messages()
@@ -271,9 +281,40 @@ def create_message() -> Response:
     documented_body=CountTokensBody,
     answers={200: TokenCount},
     errors=COMPLETION_ERRORS,
+    keyed=once,
 )
 def count_message_tokens() -> dict[str, Any]:
     return anthropic.count_tokens()
+
+
+@blueprint.post("/v1/batches")
+@documented(
+    "Make a batch of requests, which are answered within a day",
+    documented_body=batches.CreateBatchBody,
+    errors=(errors.InvalidModelRequest, errors.RateLimitExceeded, errors.LimitReached, errors.StorageFull),
+    description="Its rows are executed when there is room. They count against no limit of a minute, and have as many "
+    "places of their own as the account has for other requests at once.",
+)
+def create_batch() -> batches.BatchObject:
+    return batches.create()
+
+
+@blueprint.get("/v1/batches")
+@documented("One's batches, newest first", documented_query=batches.BatchesQuery)
+def list_batches() -> batches.BatchListing:
+    return batches.listed(request.args.to_dict())
+
+
+@blueprint.get("/v1/batches/<batch_id>")
+@documented("How far a batch is", errors=(errors.NotFound,))
+def get_batch(batch_id: str) -> batches.BatchObject:
+    return batches.one(batch_id)
+
+
+@blueprint.post("/v1/batches/<batch_id>/cancel")
+@documented("Cancel a batch", errors=(errors.NotFound, errors.Conflict))
+def cancel_batch(batch_id: str) -> batches.BatchObject:
+    return batches.cancelled(batch_id)
 
 
 @blueprint.post("/v1/run/<path:model>")
@@ -283,6 +324,7 @@ def count_message_tokens() -> dict[str, Any]:
     answers={200: "*/*"},
     errors=RUN_ERRORS,
     description="Passed on with its `Content-Type`, 4 MiB at most, and the answer is passed back as it comes.",
+    keyed=once,
 )
 def run_model(model: str) -> Response:
     from sluice.http.gateway.run import run
@@ -326,7 +368,9 @@ def infer(name: str) -> Response:
     tag="Chats",
     auth=Auth.SESSION,
     answers={200: "text/event-stream"},
-    errors=(*COMPLETION_ERRORS, errors.InvalidApiToken, errors.NotFound, errors.LimitReached),
+    errors=(*COMPLETION_ERRORS, errors.InvalidApiToken, errors.NotFound, errors.LimitReached, errors.Conflict),
+    description="The answer goes on when the connection ends. A chat has one running answer: another message is "
+    "refused with `conflict`.",
 )
 def answer_in_chat(caller: "Caller", chat_id: str, body: MessageBody) -> Response:
     from sluice.http.chats.answer import answer_message
@@ -334,12 +378,36 @@ def answer_in_chat(caller: "Caller", chat_id: str, body: MessageBody) -> Respons
     return answer_message(caller, chat_id, body)
 
 
+@blueprint.get("/chats/<chat_id>/answer")
+@operation(
+    "Follow the answer that is running in a chat",
+    tag="Chats",
+    auth=Auth.SESSION,
+    answers={200: "text/event-stream"},
+    errors=(errors.NotFound,),
+    description="Events as of the message, after the one whose `id` is `starting_after`. An `attempt` that changes "
+    "begins the answer anew. `[DONE]` says that it is over: the chat has what came of it.",
+)
+def follow_answer(caller: "Caller", chat_id: str, query: FollowQuery) -> Response:
+    from sluice.http.chats.running import followed
+
+    return followed(caller, chat_id, query.starting_after)
+
+
+@blueprint.post("/chats/<chat_id>/answer/cancel")
+@operation("Stop the answer that is running in a chat", tag="Chats", auth=Auth.SESSION, errors=(errors.NotFound,))
+def stop_answer(caller: "Caller", chat_id: str) -> None:
+    from sluice.http.chats.running import stop
+
+    stop(caller, chat_id)
+
+
 @blueprint.get("/v1/responses/<response_id>")
 @documented(
     "A stored response, or its events",
     documented_query=RetrieveQuery,
     answers={200: ResponseObject},
-    errors=(errors.NotFound,),
+    errors=(errors.NotFound, errors.TooManyConcurrentRequests),
 )
 def get_response(response_id: str) -> Response:
     return respond.retrieve(response_id)

@@ -16,6 +16,7 @@ from typing import Any
 from gunicorn.errors import HaltServer
 from pydantic import ValidationError
 
+from functions.inference import processor
 from functions.inference.settings import InferenceSettings
 
 SPARE_THREADS = 24
@@ -31,6 +32,9 @@ try:
 except ValidationError as error:
     _wrong = error.errors()[0]
     raise SystemExit(f"sluice inference: the setting {_wrong['loc'][0]} is wrong: {_wrong['msg']}.") from None
+
+if _refusal := processor.refusal():
+    raise SystemExit(f"sluice inference: {_refusal}")
 
 os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # libgomp reads it when a worker loads llama.cpp
 

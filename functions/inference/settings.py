@@ -30,6 +30,8 @@ class InferenceSettings(BaseSettings):
     """Requests that generate at the same time. Each needs memory for its context."""
     context_tokens: Positive = 4096
     """Limit of one request's context; the model's own limit also applies."""
+    kv_type: Literal["f16", "q8_0", "q4_0"] = "f16"
+    """How keys and values of contexts are kept. `q8_0` takes 0.53 of the memory of `f16`, `q4_0` 0.28."""
     threads: Annotated[int, Field(ge=0, le=512)] = 0
     """Threads of llama.cpp. 0: one for tiny models; else one per CPU that this process may use, and one fewer for an
     answer that is generated alone."""
@@ -37,6 +39,8 @@ class InferenceSettings(BaseSettings):
     """Most tokens of one decode call."""
     step_target_ms: Positive = 100
     """Prompt chunks are sized so that one decode call takes about this long, because cancellations wait for it."""
+    guess: bool = True
+    """Whether tokens of an answer that repeats what was before are guessed, and computed several at once (ADR 118)."""
     gpu_layers: int = 0
     """Layers on a GPU, in builds that support one. -1: all that fit."""
     vram_mib: Annotated[int, Field(ge=0)] = 0

@@ -1,4 +1,4 @@
-"""Every minute: settles abandoned requests, requeues stuck mails, and finishes the deletions of accounts."""
+"""Every minute: settles abandoned requests, requeues stuck mails and webhooks, finishes the deletions of accounts."""
 
 import logging
 import time
@@ -13,6 +13,7 @@ from sluice.wiring.accounts import erasure
 from sluice.wiring.gateway import sweeper
 from sluice.wiring.mails import stuck_mails
 from sluice.wiring.stores import models_client  # noqa: F401  # built during INIT
+from sluice.wiring.webhooks import overdue
 
 log = logging.getLogger("sluice.sweeper")
 
@@ -27,7 +28,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """A schedule's event → what was done. Store failures are only logged, because the next run is in a minute."""
     configure()
     started_ms = _now_ms()
-    requeued = _requeue_mails(started_ms)
+    requeued = _requeue_mails(started_ms) + _requeue_webhooks(started_ms)
     swept = sweeper().sweep(started_ms + RUN_MS)
     done = {**asdict(swept), "requeued": requeued, "erased": _finish_deletions(started_ms, started_ms + RUN_MS)}
     for what in ("settled", "cleared", "failed", "requeued", "erased"):
@@ -44,6 +45,14 @@ def _finish_deletions(now_ms: int, until_ms: int) -> int:
         return erasure().finish(now_ms, lambda: _now_ms() < until_ms)
     except StoreUnavailable as exc:
         log.warning("deletions of accounts not finished", exc_info=exc)
+        return 0
+
+
+def _requeue_webhooks(now_ms: int) -> int:
+    try:
+        return overdue().requeue(now_ms)
+    except StoreUnavailable as exc:
+        log.warning("webhooks not requeued", exc_info=exc)
         return 0
 
 

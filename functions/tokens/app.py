@@ -54,14 +54,14 @@ def one(caller: Caller, token_id: str) -> TokenInfo:
 
 @blueprint.patch("/tokens/<token_id>")
 @documented(
-    "Change an API token's name or limits",
+    "Change an API token's name, limits or origins",
     errors=(errors.NotFound, errors.Conflict),
     description="In force from the next request on; what it has used stays counted. Only the name of an API token that "
     "is not active can be changed (409).",
 )
 def change(caller: Caller, body: ChangeTokenBody, token_id: str) -> TokenInfo:
-    changed = tokens().change(caller.account_id, token_id, body.name, body.changed_limits(), now_ms())
-    return TokenInfo.of(changed)
+    what = (body.name, body.changed_limits(), now_ms(), body.changed_terms())
+    return TokenInfo.of(tokens().change(caller.account_id, token_id, *what))
 
 
 @blueprint.post("/tokens/<token_id>/rotate")

@@ -18,9 +18,9 @@ blueprint.register_blueprint(mailed.addresses)
 @operation(
     "Verify an email address with a mailed code",
     tag="Authentication",
-    errors=(errors.MailedCodeInvalid, errors.TooManyAttempts, errors.StoreUnavailable),
+    errors=(errors.MailedCodeInvalid, errors.Forbidden, errors.TooManyAttempts, errors.StoreUnavailable),
     description="Single use. Takes the code of a registration, or of a change of address: then the new address "
-    "replaces the old one, which gets a notice.",
+    "replaces the old one, which gets a notice. 403 if nobody may make an account with this address any more.",
 )
 def verify(body: VerifyBody) -> Verified:
     verification().redeem(body.token, visitor())

@@ -8,11 +8,12 @@ from typing import Any
 from flask import Blueprint, Response, redirect, request
 from markupsafe import escape
 
-from sluice.domain.errors import NotFound
+from sluice.domain.errors import NotFound, Unavailable
 from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import operation
 from sluice.http.public import public
 from sluice.pages import assets, errors, home
+from sluice.wiring import peers
 from sluice.wiring.settings import site
 
 blueprint = Blueprint("web", __name__)
@@ -43,15 +44,24 @@ def _document() -> bytes:
 def docs() -> Any:
     if request.path.endswith("/"):
         return redirect("../docs")  # the page's links are relative, for the sake of a stage prefix
-    page = public(_docs(site().name), "text/html", DOCUMENT_CACHED_SECONDS)
+    page = public(_docs(site().name, _address()), "text/html", DOCUMENT_CACHED_SECONDS)
     page.headers["Content-Security-Policy"] = DOCS_POLICY
     return page
 
 
+def _address() -> str:
+    """The page can also be read while the address cannot."""
+    try:
+        return peers.base_url()
+    except Unavailable:
+        return "https://…"
+
+
 @lru_cache(1)
-def _docs(name: str) -> bytes:
-    """With the site's name, and with each file's hash in the link to it, so that a changed file is fetched at once."""
-    page = _assets()["docs.html"].decode().replace("%SITE%", escape(name))
+def _docs(name: str, address: str) -> bytes:
+    """With the site's name and address, and with each file's hash in the link to it, so that a changed file is fetched
+    at once."""
+    page = _assets()["docs.html"].decode().replace("%SITE%", escape(name)).replace("%BASE_URL%", escape(address))
     return re.sub(r'"static/([^"]+)"', lambda link: f'"static/{link[1]}?v={assets.version(link[1])}"', page).encode()
 
 

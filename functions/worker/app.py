@@ -1,4 +1,4 @@
-"""The queue of runs: executes each, with the exchange that a request of the gateway has (ADR 120)."""
+"""The queues of runs and of batches: executes them with the exchange that the gateway has (ADR 120, 123)."""
 
 import json
 import logging
@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from sluice.domain.batches import BATCH
 from sluice.domain.errors import StoreUnavailable
 from sluice.http.gateway.execute import execute
+from sluice.http.gateway.rows import executing
 from sluice.http.lambda_deadline import settled_within
 from sluice.http.logging import configure
 from sluice.wiring import peers
-from sluice.wiring.runs import queue
+from sluice.wiring.runs import batch_queue, batches, queue, runs
 
 AGAIN_SECONDS = 10  # after a call that the store did not answer
 
@@ -35,7 +37,7 @@ def _handled(record: dict[str, Any], seconds_left: Callable[[], float]) -> bool:
         log.error("malformed message skipped")
         return True
     try:
-        execute(account_id, run_id, seconds_left)
+        _execute(account_id, run_id, seconds_left)
     except StoreUnavailable:
         return _come_again(account_id, run_id)
     except Exception as exc:
@@ -44,10 +46,26 @@ def _handled(record: dict[str, Any], seconds_left: Callable[[], float]) -> bool:
     return True
 
 
+def _execute(account_id: str, run_id: str, seconds_left: Callable[[], float]) -> None:
+    """Execute a run if it is this process's to execute. Errors: StoreUnavailable."""
+    if run_id.startswith(BATCH):
+        batches().work(account_id, run_id, executing(seconds_left))
+        return
+    claimed = runs().claim(account_id, run_id)
+    if claimed is None:
+        return
+    if claimed.run.ask:
+        from sluice.http.chats.again import answer_again
+
+        answer_again(claimed, seconds_left)
+    else:
+        execute(claimed, seconds_left)
+
+
 def _come_again(account_id: str, run_id: str) -> bool:
     """By a new message, so that a store which is away for long fills no dead letters."""
     try:
-        queue().put(account_id, run_id, AGAIN_SECONDS)
+        (batch_queue() if run_id.startswith(BATCH) else queue()).put(account_id, run_id, AGAIN_SECONDS)
     except StoreUnavailable:
         return False
     return True

@@ -5,6 +5,7 @@ from pathlib import Path
 from infra.aws import events
 from infra.aws.cost import inputs
 from infra.aws.cost.page import main, render
+from sluice.domain.events import EVENTS, SOURCE, DomainEvent
 
 PAGE = inputs.TEMPLATE.parent / "docs" / "events.md"
 
@@ -30,6 +31,9 @@ def page() -> str:
         told_by_mail_service=events.told_by_mail_service(),
         title=events.title,
         kept=events.duration(kept),
+        source=SOURCE,
+        domain_events=EVENTS,
+        common=DomainEvent.model_fields,
     )
 
 

@@ -17,13 +17,15 @@ from infra.aws.cost import inputs, model
 from infra.aws.cost.inputs import assumed, counts
 from sluice.adapters.aws.json_service import HOT
 from sluice.domain.gateway.leases import RENEW_EVERY_MS
+from sluice.services.gateway.sweep import READ_AT_ONCE, WORKERS
 
 PARTITION_UNITS = 1_000  # write units a second
 NEW_TABLE_UNITS = 4_000  # of a new on-demand table: about four partitions
 CHECKPOINT_SECONDS = RENEW_EVERY_MS / 1000  # how often a running stream renews its lease
 CALL_SECONDS = 0.006  # assumed: one call to DynamoDB from a function in its region
 SWEEP_SECONDS = RUN_MS / 1000  # the longest run of the sweeper
-CALLS_A_BUSY_ACCOUNT = 2  # read the grant, remove the account from its shard
+CALL_CPU_SECONDS = 0.0004  # assumed: the same call's, of a whole processor
+CALLS_A_BUSY_ACCOUNT = 1 + 1 / READ_AT_ONCE  # remove it from its shard, read the grants of many
 LAMBDA_CONCURRENCY = 1_000  # the default limit of an AWS account
 GPU_TOKENS_PER_SECOND = 1_500  # assumed, not measured: the same small model on one T4, 32 concurrent requests
 
@@ -53,8 +55,10 @@ def environments(requests_per_second: float, seconds: float) -> float:
 
 
 def swept_accounts() -> int:
-    """Idle accounts that one run of the sweeper can remove from their shards."""
-    return int(SWEEP_SECONDS / (CALLS_A_BUSY_ACCOUNT * CALL_SECONDS))
+    """Idle accounts that one run of the sweeper can remove from their shards, bound by the time that its workers wait
+    or by the processor that its memory gives it."""
+    share = inputs.memory_mb("SweeperFunction") / model.VCPU_MB
+    return int(SWEEP_SECONDS / CALLS_A_BUSY_ACCOUNT * min(WORKERS / CALL_SECONDS, share / CALL_CPU_SECONDS))
 
 
 def gpu_million_tokens_usd() -> float:

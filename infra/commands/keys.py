@@ -1,5 +1,6 @@
-"""`sluice keys init|list|rotate|retire --aws`."""
+"""`sluice keys init|list|rotate|retire --aws`, `sluice keys dkim`."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -7,18 +8,20 @@ from typing import TYPE_CHECKING
 import click
 
 from infra.commands.ending import end
+from infra.place import UP
+from sluice.domain.errors import SluiceError
 
 if TYPE_CHECKING:
     from infra.aws.keys import ParameterKeys
 
 REFUSED, NO_SSM = 1, 2
 ON_ONE_MACHINE = (
-    "On one machine `make up` makes the keys in the data directory. For a deployment add --aws, with the region and "
+    f"On one machine `{UP}` makes the keys in the data directory. For a deployment add --aws, with the region and "
     "the credentials in the environment. Its keys are in the Parameter Store."
 )
 
 
-command = click.Group("keys", help="Make and rotate the signing keys of a deployment, in SSM.")
+command = click.Group("keys", help="Make and rotate the signing keys of a deployment, in SSM; make one for mails.")
 
 
 aws = click.option("--aws", "on_aws", is_flag=True, help="In the Parameter Store of this region.")
@@ -81,6 +84,31 @@ def retire(on_aws: bool, path: str, kid: str) -> None:
     with _keys(on_aws, path) as keys:
         keys.retire(kid)
         click.echo(f"{kid} is removed. The functions stop accepting it at their next start.")
+
+
+@command.command("dkim")
+@click.argument("selector", default="sluice")
+def dkim(selector: str) -> None:
+    """Make the key that signs mails of this machine, and print its DNS record. An existing key stays."""
+    from infra.local.config import data_dir
+    from sluice import settings
+    from sluice.adapters.mails.message import sender_of
+    from sluice.adapters.mails.signing import key_file, make_key, public_key
+
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", selector):
+        end(REFUSED, "a selector has letters, digits and hyphens only")
+    file = key_file(data_dir(), selector)
+    try:
+        domain = sender_of(settings.mailer().mail_from).domain
+        made = make_key(file)
+        value = f"v=DKIM1; k=rsa; p={public_key(file)}"
+    except (OSError, ValueError, SluiceError) as exc:
+        end(REFUSED, f"no key: {exc}")
+    click.echo(f"{'made' if made else 'kept'} {file}", err=True)
+    click.echo(f"{selector}._domainkey.{domain} TXT\n{value}")
+    click.echo(
+        f"Once `sluice doctor mail --selector {selector}` finds it, set SLUICE_DKIM_SELECTOR={selector}", err=True
+    )
 
 
 @contextmanager

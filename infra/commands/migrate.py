@@ -28,8 +28,12 @@ def command(dry_run: bool, tables: bool | None, as_json: bool) -> None:
     from infra.migrations.run import TablesAreTheStacks, migrate, plan
     from infra.migrations.structure import WrongTable
     from sluice import settings
+    from sluice.domain.errors import Unavailable
 
-    use_running_store()
+    try:
+        use_running_store()
+    except Unavailable as exc:
+        end(NO_STORE, exc.message)
     prefix = settings.common().table_prefix
     ours = any(os.environ.get(name) for name in ENDPOINTS) if tables is None else tables
     try:

@@ -12,6 +12,7 @@ from infra.models.given import entry_of
 from infra.models.listing import ListedModel, list_models
 from infra.models.pulling import PullError, pull
 from infra.models.trying import TryError, attempt, described, subject, summary
+from infra.place import UP
 
 MIB = 1 << 20
 GIVEN = """MODEL is a name of the catalogue, an address (https, http, s3://bucket/folder), a path to a .gguf file, or
@@ -27,7 +28,7 @@ command = click.Group("model", help="List the models that can be served, downloa
 def list_command() -> None:
     for model in list_models(data_dir() / "models"):
         click.echo(_line(model))
-    click.echo("\nServe one with SLUICE_MODEL=NAME make up; a path to a .gguf file works as well.")
+    click.echo(f"\nServe one with SLUICE_MODEL=NAME {UP}; a path to a .gguf file works as well.")
 
 
 def _line(model: ListedModel) -> str:
@@ -44,7 +45,7 @@ def _line(model: ListedModel) -> str:
 def pull_command(model: str, accept_licence: bool, sha256: str | None) -> None:
     entry = _pulled(model, accept_licence, sha256)
     path = entry.path(data_dir() / "models")
-    click.echo(f"{entry.name} is at {path}\nServe it with: SLUICE_MODEL={entry.name} make up")
+    click.echo(f"{entry.name} is at {path}\nServe it with: SLUICE_MODEL={entry.name} {UP}")
 
 
 @command.command("try", help=f"Ask a model one thing; print its speed and memory. It is downloaded first.\n\n{GIVEN}")

@@ -10,6 +10,7 @@ import click
 
 from infra.commands.ending import end
 from infra.local.store_address import use_running_store
+from infra.place import UP
 from sluice.domain.accounts.account import Account
 from sluice.domain.accounts.audit import OPERATOR
 from sluice.domain.errors import SluiceError, StoreUnavailable, ValidationFailed
@@ -18,7 +19,7 @@ from sluice.services.operations.admin import Actor
 REFUSED, NO_STORE = 1, 2
 BY_COMMAND = Actor(OPERATOR)
 STORE_SILENT = (
-    "the store does not answer. Start it (make up). If it runs, set SLUICE_DATA_DIR to the folder that `make up` names "
+    f"the store does not answer. Start it ({UP}). If it runs, set SLUICE_DATA_DIR to the folder that `{UP}` names "
     "after “data:”, or AWS_ENDPOINT_URL to the store in use."
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, as the HTTP API does.")
@@ -27,8 +28,8 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON d
 @contextmanager
 def store() -> Iterator[None]:
     """Exit status: 1 refused, 2 the store does not answer."""
-    use_running_store()
     try:
+        use_running_store()
         yield
     except StoreUnavailable:
         end(NO_STORE, STORE_SILENT)

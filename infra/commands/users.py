@@ -1,4 +1,4 @@
-"""`sluice users list|show|suspend|restore|limits|role`: the admin's calls, for the operator of the machine."""
+"""`sluice users list|show|invite|suspend|restore|limits|role|remove-factors`: the admin's calls, for the operator."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -12,7 +12,9 @@ MAX_LIMIT = 10**12
 PAGE = 100
 
 
-command = click.Group("users", help="List and show accounts, suspend and restore them, change their limits and roles.")
+command = click.Group(
+    "users", help="List, show and invite accounts, suspend and restore them, change their limits and roles."
+)
 
 
 @command.command("list")
@@ -49,6 +51,22 @@ def _line(row: dict[str, Any]) -> str:
 def show_command(user: str, as_json: bool) -> None:
     """Show one account (USER: id or address), its limits and this month's usage."""
     _change(user, as_json, lambda *_: None)
+
+
+@command.command("invite")
+@click.argument("email")
+@click.option("--plan", default="", help="The name of a plan of sluice.toml. Default: its default plan.")
+@as_json
+def invite(email: str, plan: str, as_json: bool) -> None:
+    """Mail EMAIL a link that makes an account with this address."""
+    from sluice.domain.accounts.visitor import Visitor
+    from sluice.http.invitations import InvitationInfo
+    from sluice.wiring.operations import invitations
+
+    with store():
+        invited = invitations().invite(BY_COMMAND, email, plan, Visitor("", now_ms()))
+        shown = InvitationInfo.of(invited).model_dump()
+        show(shown, as_json, lambda: fields(shown))
 
 
 @command.command("suspend")
@@ -89,6 +107,16 @@ def limits(user: str, as_json: bool, **wanted: int | None) -> None:
 def role(user: str, role: Literal["user", "admin"], as_json: bool) -> None:
     """Make USER an admin or an ordinary user, from the next request on."""
     _change(user, as_json, lambda admin, account_id: admin.set_role(BY_COMMAND, account_id, role, now_ms()))
+
+
+@command.command("remove-factors")
+@click.argument("user")
+@as_json
+def remove_factors(user: str, as_json: bool) -> None:
+    """Switch off the two-step login of USER, who has lost every second factor and recovery code."""
+    from sluice.wiring.operations import factor_removal
+
+    _change(user, as_json, lambda _, account_id: factor_removal().remove(BY_COMMAND, account_id, now_ms()))
 
 
 def _change(user: str, wanted_json: bool, change: Callable[[Administration, str], object]) -> None:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from infra.place import UP
+
 TIMEOUT_SECONDS = 60
 
 
@@ -75,6 +77,6 @@ class Client:
             answer = exc
         except OSError as exc:
             reason = getattr(exc, "reason", exc)
-            raise DemoError(f"nobody answers at {self.base_url} ({reason}). Is `make up` running?") from exc
+            raise DemoError(f"nobody answers at {self.base_url} ({reason}). Is `{UP}` running?") from exc
         with answer:
             yield answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # the type checker only needs the engine's settings
 
+import os
 import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -67,6 +68,11 @@ def _contradictions(local: config.LocalConfig) -> Iterator[Finding]:
         yield note(
             f"Links in mails point to {local.base_url}, and Sluice listens on this machine only ({local.host}).",
             "That is right behind a proxy on this machine. Otherwise set SLUICE_HOST as well.",
+        )
+    if base.scheme == "https" and not os.environ.get("SLUICE_TRUSTED_PROXIES"):
+        yield note(
+            "SLUICE_BASE_URL is https, and no proxy is trusted: to the throttles all callers have the proxy's address.",
+            "Set SLUICE_TRUSTED_PROXIES to the address from which the proxy calls; `sluice proxy` says which.",
         )
     if not config.is_loopback(local.host) and base.scheme == "http":
         yield note(

@@ -1,5 +1,6 @@
 """One line of the output."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -14,4 +15,5 @@ class Finding:
     advice: str = ""
 
 
+Findings = Generator[Finding, None, None]
 ok, note, problem = partial(Finding, "ok"), partial(Finding, "note"), partial(Finding, "problem")

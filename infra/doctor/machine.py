@@ -8,9 +8,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from functions.inference import processor
 from infra.doctor.finding import Finding, note, ok, problem
-from infra.local.config import ROOT, data_dir
+from infra.local.config import data_dir
 from infra.local.programs import OPEN, why_open
+from infra.place import CHECKOUT, UP, tools
 from infra.setup import llama, store
 
 LEAST_FREE_BYTES = 500 * 1024 * 1024
@@ -26,10 +28,15 @@ def llama_cpp() -> Iterator[Finding]:
     """The compiler is needed only to build llama.cpp."""
     if importlib.util.find_spec("llama_cpp") is not None:
         yield ok(f"llama-cpp-python is installed ({llama.VERSION} is the version this was tested with)")
+        if refusal := processor.refusal():
+            yield problem(refusal)
         return
     if any(shutil.which(name) for name in llama.COMPILERS):
         yield problem(
-            "llama-cpp-python is not installed yet.", "`make up` compiles it, which takes a few minutes once."
+            "llama-cpp-python is not installed yet.",
+            "`make up` compiles it, which takes a few minutes once."
+            if CHECKOUT
+            else "The installation broke off: repeat it (`uv tool install --reinstall` and the wheel).",
         )
     else:
         yield problem(
@@ -40,18 +47,19 @@ def llama_cpp() -> Iterator[Finding]:
 def store_binary() -> Iterator[Finding]:
     if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_DYNAMODB"):
         return  # an external store, which settings() checks
-    path = store.binary(ROOT / ".tools")
+    path = store.binary(tools())
     if not path.is_file():
         npm = "with npm" if shutil.which("npm") else "with an npm from PyPI, because there is none here"
-        yield problem(f"The store's binary is missing ({path}).", f"`make up` installs it ({npm}).")
+        yield problem(f"The store's binary is missing ({path}).", f"`{UP}` installs it ({npm}).")
         return
+    again = f"rm -r {path.parent} && {UP}"
     try:
         done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired) as exc:
-        yield problem(f"The store's binary does not run: {exc}", f"rm -r {path.parent} && make up")
+        yield problem(f"The store's binary does not run: {exc}", again)
         return
     if done.returncode or store.VERSION not in done.stdout:
-        yield problem(f"The store's binary is not version {store.VERSION}: {done.stdout.strip()}", "make clean up")
+        yield problem(f"The store's binary is not version {store.VERSION}: {done.stdout.strip()}", again)
     else:
         yield ok(f"The store: {done.stdout.strip()}")
         yield from _protected()

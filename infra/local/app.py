@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from infra.local import gate
 from sluice import settings
 from sluice.http.app import create_app as create_sluice_app
 from sluice.http.lazy_model import prepare_all
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from flask import Flask
 
 BLUEPRINTS = (
+    "functions.factors.app",
+    "functions.webhooks.app",
     "functions.registration.app",
     "functions.verification.app",
     "functions.accounts.app",
@@ -24,6 +27,7 @@ BLUEPRINTS = (
     "functions.gateway.app",
     "functions.files.app",
     "functions.admin.app",
+    "functions.bounces.app",
     "functions.web.app",
     "infra.local.metrics",
     "infra.local.outbox",
@@ -36,5 +40,6 @@ def create_app() -> "Flask":
     app = create_sluice_app(blueprints, https=settings.common().https)
     install_metrics(app, peers.metrics())
     install_tracing(app, peers.tracing())
+    gate.close_if(settings.common().data_dir / "run" / gate.CLOSED, app)
     prepare_all()  # here, so that two request threads do not do it at once
     return app

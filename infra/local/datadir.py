@@ -9,9 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from infra.local.errors import LaunchError
+from infra.place import UP
 
 LONGEST_SOCKET_PATH_BYTES = 90  # the kernel allows 104 to 108, and supervisord adds a suffix
 LONGEST_SOCKET_NAME = "supervisor.sock"
+LAST_BACKUP = "last-backup"
+"""A file that says where the last good backup is. Its time is the file's."""
 
 
 class DataDir:
@@ -42,10 +45,21 @@ class DataDir:
             who = f" ({holder})" if holder else ""
             raise LaunchError(
                 f"another `sluice up` runs on {self.path}{who}. "
-                "Stop it, or give this one its own: SLUICE_DATA_DIR=/another/folder PORT=8090 make up"
+                f"Stop it, or give this one its own: SLUICE_DATA_DIR=/another/folder PORT=8090 {UP}"
             ) from None
         except OSError as exc:
             raise LaunchError(f"{self.path} cannot be locked: {exc.strerror}.") from exc
+
+    def holder(self) -> str | None:
+        """What `note` wrote of the run that has the lock; None if there is none."""
+        try:
+            with (self.run / "lock").open("rb") as held:
+                fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return (self.run / "lock").read_text(errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        return None
 
     def note(self, text: str) -> None:
         """Write who holds the lock, for the error message of a second run."""

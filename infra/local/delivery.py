@@ -27,14 +27,20 @@ class Stopping(Exception):
     """The relay is stopping. Records that are not handled yet are delivered at the next start."""
 
 
+IMAGES = ("NewImage", "OldImage")
+
+
 class DeadLetters:
-    """A file of failed records: one JSON line each, with time and reason."""
+    """A file of failed records: one JSON line each, with time and reason. Not with images of items, because those of
+    accounts hold more than a file should."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def put(self, table: str, record: Record, reason: str) -> None:
-        line = json.dumps({"at_ms": time.time_ns() // 1_000_000, "table": table, "reason": reason, "record": record})
+        change = {name: value for name, value in record["dynamodb"].items() if name not in IMAGES}
+        about = {"at_ms": time.time_ns() // 1_000_000, "table": table, "reason": reason}
+        line = json.dumps({**about, "record": {**record, "dynamodb": change}})
         with self._file.open("a") as file:
             file.write(line + "\n")
             file.flush()

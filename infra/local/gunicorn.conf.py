@@ -5,13 +5,14 @@ import os
 from sluice import settings
 
 SPARE_THREADS = 128
-"""Threads for all requests except /v1, which has SLUICE_V1_PLACES, and SLUICE_V1_WAITING for those that wait."""
+"""Threads for all requests except /v1, which has SLUICE_V1_PLACES, and SLUICE_V1_WAITING for those that wait:
+for their turn, and as many for the first request with their Idempotency-Key."""
 
 _host = os.environ.get("SLUICE_HOST") or "127.0.0.1"
 bind = f"{f'[{_host}]' if ':' in _host else _host}:{os.environ.get('PORT') or '8080'}"
 workers = 1  # one process, so that its limit on /v1 is the limit of the machine
 worker_class = "infra.local.listener.Listener"
-threads = settings.gateway().v1_places + settings.gateway().v1_waiting + SPARE_THREADS  # created when needed
+threads = settings.gateway().v1_places + 2 * settings.gateway().v1_waiting + SPARE_THREADS  # created when needed
 worker_connections = 4000
 backlog = 512
 timeout = 30

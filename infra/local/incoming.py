@@ -1,6 +1,7 @@
 """What one client has sent of its next request, and whether a thread can begin with it. No socket is touched here."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from gunicorn.http.body import LengthReader
@@ -19,6 +20,8 @@ from gunicorn.http.unreader import Unreader
 MOST_HEAD_BYTES = 64 * 1024
 MOST_BODY_BYTES = 5 * 1024 * 1024
 """More than any route reads, so that a route refuses a larger body itself, before it arrives."""
+STREAMED = re.compile("POST /v1/(files|uploads/[^/]+/parts)")
+"""Routes that read a larger body while it arrives, once they know their caller: files of batches, in parts or whole."""
 MOST_CHUNK_LINE_BYTES = 8190
 MOST_CHUNKS = 4096
 """In one body: each costs 6 µs of CPU, however small it is."""
@@ -38,9 +41,13 @@ class Arrived(Unreader):  # type: ignore[misc]
         super().__init__()
         self.data = bytearray()
         self.end: type[BaseException] = NoMoreData
+        self.more: Callable[[], bytes] = bytes
+        """Of a body that is read while it arrives: waits for the next bytes."""
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         """The next bytes. Raises `end` if the parser or the app wants more than there is."""
+        if not self.data:
+            self.data += self.more()
         if not self.data:
             raise self.end
         piece = bytes(self.data[: min(size_hint or MOST_CHUNK_LINE_BYTES, PIECE_BYTES)])
@@ -118,6 +125,14 @@ class Incoming(RequestParser):  # type: ignore[misc]
         self._searched, self._chunks = 0, None
 
     @property
+    def streams(self) -> bool:
+        """Whether the app may read the body while it arrives, although it is large."""
+        mesg = self.mesg
+        if not STREAMED.fullmatch(f"{mesg.method} {mesg.path}") or not isinstance(mesg.body.reader, LengthReader):
+            return False
+        return mesg.body.reader.length > MOST_BODY_BYTES and "CONTENT-ENCODING" not in dict(mesg.headers)
+
+    @property
     def held_bytes(self) -> int:
         return len(self.arrived.data)
 
@@ -154,6 +169,9 @@ class Incoming(RequestParser):  # type: ignore[misc]
             self._chunks = self._chunks or Chunks()
         if len(data) >= reader.length if self._chunks is None else self._chunks.ended(data):
             self.mesg._expected_100_continue = False
+            return True
+        if self.streams:
+            self.mesg.force_close()
             return True
         if (reader.length if by_length else len(data)) > MOST_BODY_BYTES:
             self.go_without(NoMoreData)

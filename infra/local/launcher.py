@@ -7,14 +7,19 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, Protocol
 
-from infra.local import config, ports, processes, sluice_toml, supervision, tables_ready
+from infra.local import config, gate, ports, processes, sluice_toml, supervision, tables_ready
 from infra.local.datadir import DataDir
 from infra.local.errors import LaunchError
+from infra.local.holder import BEGIN_AGAIN, Holder
 from infra.local.logs import LogMarks
-from infra.local.programs import OPEN, Program, programs, stopping_order, store_command, why_open
+from infra.local.notify import Notify
+from infra.local.programs import EVERY, OPEN, Program, programs, stopping_order, store_binary, store_command, why_open
 from infra.local.stop_signals import StopSignals
 from infra.local.store_address import BY_SOCKET
 from infra.local.store_room import STORE
@@ -26,6 +31,20 @@ SECOND_SIGNAL_SECONDS = 1.0
 SUPERVISOR_RESTARTS = 3
 SUPERVISOR_RESTARTS_WINDOW_SECONDS = 60.0
 WATCH_EVERY_SECONDS = 1.0
+OWN_FILES = (
+    "the store may be shared, but documents, background streams and kept answers are of this machine alone: with a "
+    "second machine set SLUICE_DOCUMENTS_BUCKET (docs/local.md, Two machines)"
+)
+
+
+class Upgrading(Protocol):
+    """`infra.upgrading.Upgrade`, which imports this package."""
+
+    def begin(self) -> bool: ...
+
+    def accept(self) -> None: ...
+
+    def fail(self, why: str) -> str: ...
 
 
 class _Stop(Exception):
@@ -35,11 +54,16 @@ class _Stop(Exception):
 class Launcher:
     """One run. The configuration is checked before any process starts."""
 
-    def __init__(self) -> None:
+    def __init__(self, upgrading: Callable[[Path, str, Callable[[str], None]], Upgrading]) -> None:
+        """`upgrading`: of a data directory, the tables' prefix and what is said meanwhile."""
+        self._began_with = dict(os.environ)
+        self._notify = Notify()
         self._config = config.read()
         self._data = DataDir(self._config.data_dir)
         self._programs: list[Program] = []
         self._environment: dict[str, str] = {}
+        self._again = False
+        self._upgrade = upgrading(self._config.data_dir, _table_prefix(), self._say)
         self._supervisord: subprocess.Popen[bytes] | None = None
         self._owners = _owners_file()
         self._engine = _engine_variables(self._owners)
@@ -49,21 +73,38 @@ class Launcher:
         began = time.monotonic()
         os.umask(0o077)
         self._data.take()
-        self._data.note(f"process {os.getpid()}, {self._config.url}")
         self._signals = StopSignals(signal.SIGHUP)
+        signal.signal(BEGIN_AGAIN, self._stop_and_begin_again)
+        self._data.note(Holder.of(self._config.url).note())  # whoever reads it may send that signal
         self._stop_leftovers()
         ports.require_free(self._config.host, self._config.port)
         try:
             self._start()
             report = self._wait_ready()
+            self._open()
             self._greet(report, time.monotonic() - began)
             self._watch()
         except _Stop:
             self._say("stopping")
-        finally:
+        except LaunchError as exc:
             self._stop()
+            raise LaunchError(self._upgrade.fail(str(exc))) from exc
+        finally:
+            if not self._again:  # to a service manager an upgrade is no end
+                self._notify("STOPPING=1")
+            with gate.closed_port(self._config.host, self._config.port) if self._again else nullcontext():
+                self._stop()
             self._data.leave()
         self._say("stopped")
+        if self._again:
+            signal.signal(BEGIN_AGAIN, signal.SIG_IGN)  # a second one must not end the process that begins
+            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], self._began_with)
+
+    def _stop_and_begin_again(self, number: int, frame: FrameType | None) -> None:
+        """`sluice upgrade` asks for it: the same process executes the code that is installed now."""
+        if not self._again:  # a second signal to stop means haste
+            self._again = True
+            signal.raise_signal(signal.SIGTERM)
 
     def _pause(self, seconds: float) -> None:
         if self._signals.wait(seconds):
@@ -88,6 +129,7 @@ class Launcher:
         self._marks = LogMarks(self._data.logs, [program.name for program in self._programs])
         if embedded:
             tables_ready.refuse_newer(self._config.data_dir)
+            self._bring_up_to_date()
         else:
             self._ensure_tables(store_url, embedded)
         self._start_supervisord()
@@ -97,13 +139,27 @@ class Launcher:
         if self._owners is not None:
             self._apply_owners(*self._owners)
 
+    def _bring_up_to_date(self) -> None:
+        """Close the gate while the store is brought to this version, and until this version is healthy on it."""
+        closed = self._data.run / gate.CLOSED
+        closed.touch()
+        with gate.closed_port(self._config.host, self._config.port):
+            on_trial = self._upgrade.begin()
+        if not on_trial:
+            closed.unlink()
+
+    def _open(self) -> None:
+        if self._config.store_url is None:
+            self._upgrade.accept()
+        (self._data.run / gate.CLOSED).unlink(missing_ok=True)
+
     def _inside(self) -> tuple[config.Inside, tuple[str, ...] | None]:
         """Where this run's processes find each other, and the command of the store unless it is an external one."""
         engine, socket = self._data.socket("inference"), self._data.socket("store")
         socket.unlink(missing_ok=True)  # commands on this machine would take an old one for this run's
         if self._config.store_url:
             return config.Inside(self._config.store_url, None, engine), None
-        binary, database = _store_binary(), self._config.data_dir / "store.db"
+        binary, database = self._store_binary(), self._config.data_dir / "store.db"
         reason = why_open()
         if not reason:
             return config.Inside(BY_SOCKET, socket, engine), store_command(binary, database, STORE[1], socket)
@@ -111,6 +167,14 @@ class Launcher:
         port = ports.free()
         url = f"http://{config.LOOPBACK}:{port}"
         return config.Inside(url, None, engine), store_command(binary, database, port, None)
+
+    def _store_binary(self) -> Path:
+        """Raises LaunchError."""
+        try:
+            return store_binary()
+        except LaunchError:
+            self._pause(0)  # Ctrl-C ended npm, too
+            raise
 
     def _start_supervisord(self) -> None:
         file = self._data.run / "supervisord.conf"
@@ -131,12 +195,27 @@ class Launcher:
     def _ensure_tables(self, store_url: str, embedded: bool) -> None:
         from infra.local import store_index
 
-        tables_ready.ensure(
-            store_url, os.environ.get("SLUICE_TABLE_PREFIX", "sluice-"), embedded, seconds=20, say=self._say
-        )
+        tables_ready.ensure(store_url, _table_prefix(), embedded, seconds=20, say=self._say)
         if embedded:
             tables_ready.note(self._config.data_dir)
             store_index.ensure(self._config.data_dir / "store.db")
+        else:
+            self._share(store_url)
+
+    def _share(self, store_url: str) -> None:
+        """Errors: LaunchError if other machines on this store have other keys."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        from infra.local import same_keys
+        from infra.migrations.connection import connect
+
+        prefix = os.environ.get("SLUICE_TABLE_PREFIX", "sluice-")
+        try:
+            same_keys.check(connect(store_url), prefix, self._config.data_dir)
+        except (BotoCoreError, ClientError) as exc:
+            raise LaunchError(f"the keys cannot be compared with those of the store at {store_url}: {exc}") from exc
+        if not os.environ.get("SLUICE_DOCUMENTS_BUCKET"):
+            self._say(OWN_FILES)
 
     def _apply_owners(self, file: Path, wanted: Any, applied: str) -> None:
         """Put sluice.toml in force if it changed. A file that is not applied leaves in force what was."""
@@ -171,6 +250,7 @@ class Launcher:
             self._say(note)
         source = "sluice.toml" if self._engine else "SLUICE_MODEL"
         print(ready_lines(self._config, str(report.get("model")), source, seconds), flush=True)
+        self._notify("READY=1", f"STATUS=ready at {self._config.url}")
 
     # --- watching
 
@@ -202,8 +282,7 @@ class Launcher:
 
     def _stop_leftovers(self) -> None:
         """Stop the processes of an earlier run whose launcher was killed."""
-        every = ["supervisor", "app", "worker", "ingestion", "relay", "schedule", "inference", "store"]
-        found = processes.stop_recorded(self._data.run, every, LEFTOVER_PATIENCE_SECONDS)
+        found = processes.stop_recorded(self._data.run, EVERY, LEFTOVER_PATIENCE_SECONDS)
         if found:
             self._say(f"stopped the processes of an earlier run: {', '.join(found)}")
 
@@ -237,6 +316,10 @@ class Launcher:
         print(f"sluice: {text}", file=sys.stderr, flush=True)
 
 
+def _table_prefix() -> str:
+    return os.environ.get("SLUICE_TABLE_PREFIX") or "sluice-"
+
+
 def _owners_file() -> tuple[Path, Any, str] | None:
     """sluice.toml, its settings and its hash, if there is one. Raises LaunchError."""
     if (file := sluice_toml.present()) is None:
@@ -261,12 +344,3 @@ def _engine_variables(owners: tuple[Path, Any, str] | None) -> dict[str, str]:
         return sluice_toml.engine_variables(owners[0], owners[1])
     except sluice_toml.NotApplied as exc:
         raise LaunchError(str(exc)) from exc
-
-
-def _store_binary() -> Path:
-    from infra.setup.store import binary
-
-    path = binary(config.ROOT / ".tools")
-    if not path.is_file():
-        raise LaunchError(f"the store's binary is missing ({path}): `make up` installs it.")
-    return path

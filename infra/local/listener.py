@@ -5,6 +5,7 @@ Until then one polling loop holds it, with deadlines and bounds. It speaks HTTP/
 
 import errno
 import json
+import select
 import selectors
 import socket
 import time
@@ -45,6 +46,8 @@ MOST_LARGE_BYTES = 128 * 1024 * 1024
 """Of all waiting requests over LARGE_BYTES."""
 MOST_RUNNING_BYTES = 256 * 1024 * 1024
 """Of those that threads answer. A network may hold as much of it as is left, so one network alone holds half."""
+MOST_STREAMED = 8
+"""Large bodies that threads read while they arrive."""
 DROPPED_AT_ONCE = 32
 LATE_AT_ONCE = 16
 """Threads that answer 408, so that a thousand deadlines at once start no thousand threads."""
@@ -65,12 +68,39 @@ class Connection(TConn):  # type: ignore[misc]
         self.parser, self.initialized = Incoming(cfg, client), True
         self.network = network(client)
         self.ends_s, self.large_bytes, self.running_bytes = 0.0, 0, 0
-        self.idle = self.lingering = self.late = self.sending = False
+        self.idle = self.lingering = self.late = self.sending = self.streaming = False
         self.kept_bytes = 0
 
     def expired(self, now_s: float) -> bool:
         in_body = self.parser.mesg is not None and not self.lingering and not self.sending
         return now_s >= self.ends_s + (self.parser.held_bytes / BYTES_A_SECOND if in_body else 0)
+
+
+class _Arriving:
+    """Waits, in the thread of the app, for more of a body: with the deadline of any other, and a second more for each
+    BYTES_A_SECOND that have arrived."""
+
+    def __init__(self, conn: Connection, expects: bool) -> None:
+        self._conn, self._expects = conn, expects
+        self._ends_s = time.monotonic() + BODY_SECONDS
+
+    def __call__(self) -> bytes:
+        """Nothing if the client sends no more, or not in time."""
+        sock, arrived = self._conn.sock, self._conn.parser.arrived
+        try:
+            if self._expects:
+                self._expects = False
+                sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            ready = select.poll()
+            ready.register(sock, select.POLLIN)
+            if not ready.poll(max(0.0, self._ends_s - time.monotonic()) * 1000):
+                arrived.end = TimeoutError
+                return b""
+            piece: bytes = sock.recv(PIECE_BYTES)
+        except OSError:
+            return b""
+        self._ends_s += len(piece) / BYTES_A_SECOND
+        return piece
 
 
 def network(client: Any) -> str:
@@ -89,7 +119,7 @@ class Listener(ThreadWorker):  # type: ignore[misc]
         self.waiting: dict[Connection, None] = {}
         self.large_bytes, self.late, self._swept_s = 0, 0, 0.0
         self.running_bytes: Counter[str] = Counter()
-        self.kept_bytes = 0
+        self.kept_bytes = self.streamed = 0
         self._space = memoryview(bytearray(PIECE_BYTES))
 
     def accept(self, listener: socket.socket) -> None:
@@ -130,12 +160,23 @@ class Listener(ThreadWorker):  # type: ignore[misc]
         self._leave(conn)
         self._count_large(conn, 0)
         held = conn.parser.held_bytes
-        if held > LARGE_BYTES and conn.parser.mesg is not None:
+        if conn.parser.failure is None and conn.parser.mesg is not None and conn.parser.streams:
+            self._stream(conn)
+        elif held > LARGE_BYTES and conn.parser.mesg is not None:
             if self.running_bytes[conn.network] + held > MOST_RUNNING_BYTES - self.running_bytes.total():
                 conn.parser.go_without(MemoryError)
             else:
                 self._count_running(conn, held)
         self.enqueue_req(conn)
+
+    def _stream(self, conn: Connection) -> None:
+        if self.streamed >= MOST_STREAMED:
+            conn.parser.go_without(MemoryError)
+            return
+        conn.streaming = True
+        self.streamed += 1
+        expects, conn.parser.mesg._expected_100_continue = conn.parser.mesg._expected_100_continue, False
+        conn.parser.arrived.more = _Arriving(conn, expects)
 
     def _count_running(self, conn: Connection, held: int) -> None:
         self.running_bytes[conn.network] += held - conn.running_bytes
@@ -219,6 +260,8 @@ class Listener(ThreadWorker):  # type: ignore[misc]
         """In the loop, after the thread."""
         self._count_running(conn, 0)
         self.late -= conn.late
+        self.streamed -= conn.streaming
+        conn.streaming = False
         try:
             outcome = future.result()
             if outcome is AGAIN:

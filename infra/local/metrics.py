@@ -17,9 +17,10 @@ def metrics() -> Response:
     """404 for other machines, behind a proxy, and for web pages."""
     if not is_from_this_machine(request):
         raise NotFound()
+    from infra.local import figures as of_this_moment
     from sluice.adapters.usage.metrics_prometheus import PrometheusMetrics
 
     figures = peers.metrics()
     if not isinstance(figures, PrometheusMetrics):
         raise NotFound()
-    return Response(figures.exposition(), content_type=CONTENT_TYPE)
+    return Response(figures.exposition() + of_this_moment.exposition(), content_type=CONTENT_TYPE)

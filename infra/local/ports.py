@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from infra.local.config import LOOPBACK
 from infra.local.errors import LaunchError
+from infra.place import UP
 
 CHOICE = range(10_000, 20_000)
 """Below 32768, where Linux begins to take ports for outgoing connections, so that none of those takes one first."""
@@ -22,9 +23,9 @@ def require_free(host: str, port: int) -> None:
             probe.listen(1)
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
-            reason = f"port {port} is taken by another program. Choose another: PORT={port + 1} make up"
+            reason = f"port {port} is taken by another program. Choose another: PORT={port + 1} {UP}"
         elif exc.errno == errno.EACCES:
-            reason = f"port {port} needs more rights than this user has. Choose one from 1024 up: PORT=8080 make up"
+            reason = f"port {port} needs more rights than this user has. Choose one from 1024 up: PORT=8080 {UP}"
         else:
             reason = f"nothing can listen on {host}:{port}: {exc.strerror or exc}."
         raise LaunchError(reason) from exc

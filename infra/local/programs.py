@@ -7,13 +7,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.config import LOOPBACK, ROOT
+from infra.local.config import LOOPBACK
+from infra.local.errors import LaunchError
+from infra.place import ROOT, tools
 
 LOCAL = ROOT / "infra" / "local"
 STORE_ROOM = (sys.executable, "-I", "-S", str(LOCAL / "store_room.py"))
 OPEN = "the store is not protected from other users of this machine, nor from web pages in its browsers: {reason}"
 
 LISTENER = ("--worker-class", "infra.local.listener.Listener")  # for the engine, whose own configuration is for AWS too
+
+EVERY = ("supervisor", "app", "worker", "ingestion", "relay", "schedule", "inference", "store")
+"""The names of all processes that a run may have, in the order in which leftovers are stopped."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,22 @@ def gunicorn(config: Path, app: str, *extra: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "gunicorn", "--config", str(config), *extra, app)
 
 
-def store_command(binary: Path, database: Path, port: int, socket: Path | None) -> tuple[str, ...]:
-    """The store on a port of this machine, or with `socket` on one that nobody reaches except by that socket."""
+def store_binary() -> Path:
+    """Installed now where it is missing, as at the first start of a package. Errors: LaunchError."""
+    from infra.setup import console, store
+
+    try:
+        return store.install(tools(), Path(sys.executable))
+    except console.SetupError as exc:
+        raise LaunchError(str(exc)) from exc
+
+
+def store_command(
+    binary: Path, database: Path, port: int, socket: Path | None, host: str = LOOPBACK
+) -> tuple[str, ...]:
+    """The store on a port of `host`, or with `socket` on one that nobody reaches except by that socket."""
     room = (*STORE_ROOM, str(socket)) if socket else ()
-    return (*room, str(binary), "serve", "--host", LOOPBACK, "--port", str(port), "--db-path", str(database))
+    return (*room, str(binary), "serve", "--host", host, "--port", str(port), "--db-path", str(database))
 
 
 def why_open() -> str:

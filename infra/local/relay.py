@@ -1,7 +1,7 @@
 """The relay of a local run: reads the store's streams and calls the event functions, as Lambda's mappings do on AWS.
 
-One thread per table, so that slow mail delivery does not delay metering. The checkpoint is stored after the handler
-returned, so delivery is in order and at least once.
+One thread per table and function, so that slow mail delivery does not delay metering. The checkpoint is stored after
+the handler returned, so delivery is in order and at least once.
 """
 
 import logging
@@ -23,8 +23,13 @@ from sluice.http.logging import configure
 
 log = logging.getLogger("sluice.relay")
 
-HANDLERS = {"mails": "functions.mailer", "ledger": "functions.metering"}
-POLL_SECONDS = 0.12
+EVENTS = "functions.events"
+HANDLERS = (
+    ("mails", "functions.mailer"),
+    ("ledger", "functions.metering"),
+    *((table, EVENTS) for table in ("accounts", "tokens", "documents", "runs", "mails")),
+)
+POLL_SECONDS, EVENTS_POLL_SECONDS = 0.12, 1.0  # nobody waits at a screen for the second
 FIRST_RECONNECT_SECONDS = 0.2
 LONGEST_RECONNECT_SECONDS = 3.0
 STOP_SECONDS = 0.8
@@ -34,9 +39,19 @@ class TableRelay:
     """Delivers one table's stream to one handler until `stopping` is set."""
 
     def __init__(
-        self, table: str, handler: Handler, folder: Path, stopping: threading.Event, dynamodb: Any, streams: Any
+        self,
+        table: str,
+        handler: Handler,
+        folder: Path,
+        stopping: threading.Event,
+        dynamodb: Any,
+        streams: Any,
+        place: str = "",
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
+        """`place`: the name of its checkpoint, which is the table's where that has one reader."""
         self._table, self._folder, self._stopping = table, folder, stopping
+        self._place, self._poll_seconds = place or table, poll_seconds
         self._dynamodb, self._streams = dynamodb, streams
         letters = DeadLetters(folder / "dead-letters.jsonl")
         self._delivery = Delivery(table, handler, letters, self._store_answers, self._pause)
@@ -50,7 +65,7 @@ class TableRelay:
                 try:
                     self._once()
                     wait = FIRST_RECONNECT_SECONDS
-                    self._pause(POLL_SECONDS)
+                    self._pause(self._poll_seconds)
                 except Stopping:
                     raise
                 except Exception as exc:
@@ -69,7 +84,7 @@ class TableRelay:
 
     def _connect(self) -> tuple[StreamReader, Checkpoint]:
         arn = self._dynamodb.describe_table(TableName=self._table)["Table"]["LatestStreamArn"]
-        checkpoint = Checkpoint(self._folder / f"{self._table}.json", arn)
+        checkpoint = Checkpoint(self._folder / f"{self._place}.json", arn)
         return StreamReader(self._streams, arn, checkpoint), checkpoint
 
     def _store_answers(self) -> bool:
@@ -103,8 +118,9 @@ def start(
     prefix = os.environ.get("SLUICE_TABLE_PREFIX", "sluice-")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     threads, (dynamodb, streams) = [], clients()  # botocore's clients are thread-safe
-    for table, package in HANDLERS.items():
-        relay = TableRelay(prefix + table, load_handler(package), folder, stopping, dynamodb, streams)
+    for table, package in HANDLERS:
+        more = (f"{prefix}{table}-events", EVENTS_POLL_SECONDS) if package == EVENTS else ()
+        relay = TableRelay(prefix + table, load_handler(package), folder, stopping, dynamodb, streams, *more)
         threads.append(threading.Thread(target=relay.run, name=table, daemon=True))
         threads[-1].start()
     return threads

@@ -16,6 +16,7 @@ def problems() -> list[str]:
         settings.Common,
         settings.Accounts,
         settings.Mailer,
+        settings.Bounces,
         settings.Gateway,
         settings.Documents,
         InferenceSettings,

@@ -4,30 +4,39 @@ import os
 import re
 from collections.abc import MutableMapping
 
-from infra.local.config import REGION, data_dir
+from infra.local.config import complete, data_dir
 from infra.local.datadir import DataDir
+from infra.local.gate import CLOSED, MESSAGE
+from sluice.domain.errors import Unavailable
 
 # Where the store has a port of this machine, it is a new one at every start, written into supervisord's configuration.
 STORE_COMMAND = re.compile(r"serve --host (\S+) --port (\d+)")
 IN_ITS_ROOM = "store_room.py"  # then the port is not one of this machine, where another program may have it
 NO_RUN = "http://127.0.0.1:1"  # refuses connections at once; the command reports it
 BY_SOCKET = NO_RUN  # of a store that is reached by its socket only
-SOMEONE_ELSES = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID")
+ENDPOINTS = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
+SOMEONE_ELSES = (*ENDPOINTS, "AWS_PROFILE", "AWS_ACCESS_KEY_ID")
 
 
 def use_running_store(env: MutableMapping[str, str] = os.environ) -> None:
     """Point the SDK at the run's embedded store, unless the environment names an endpoint, a profile or keys.
 
     `SLUICE_STORE=aws` chooses AWS when the credentials come from elsewhere (a login, a role of the machine).
+    Errors: Unavailable during an upgrade, because the store of before may come back without what was changed.
     """
-    if env.get("SLUICE_STORE") == "aws" or any(env.get(name) for name in SOMEONE_ELSES):
+    if env.get("SLUICE_STORE") == "aws":
         return
-    socket = DataDir(data_dir(env)).socket("store")
+    if any(env.get(name) for name in SOMEONE_ELSES):
+        if any(env.get(name) for name in ENDPOINTS):  # as `sluice up` does
+            complete(env)
+        return
+    data = DataDir(data_dir(env))
+    if (data.run / CLOSED).exists():
+        raise Unavailable(MESSAGE)
+    socket = data.socket("store")
     env["SLUICE_STORE_SOCKET"] = str(socket) if socket.exists() else ""
     env["AWS_ENDPOINT_URL_DYNAMODB"] = BY_SOCKET if socket.exists() else _embedded(env)
-    env.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")
-    region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or REGION
-    env.update(AWS_REGION=region, AWS_DEFAULT_REGION=region)  # botocore reads only the second one
+    complete(env)
 
 
 def _embedded(env: MutableMapping[str, str]) -> str:

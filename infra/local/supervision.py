@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from infra.local import processes
-from infra.local.config import ROOT
 from infra.local.datadir import DataDir
 from infra.local.errors import LaunchError
 from infra.local.programs import Program, stop_signal_of_orphan
+from infra.place import ROOT
 
 DEAD_STATES = frozenset({"BACKOFF", "EXITED", "FATAL"})
 LOG_BYTES = 10 * 1024 * 1024

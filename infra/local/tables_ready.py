@@ -36,11 +36,11 @@ def refuse_newer(data_dir: Path) -> None:
         raise LaunchError(str(exc)) from exc
 
 
-def note(data_dir: Path) -> None:
-    """Write the number for `refuse_newer`."""
+def note(data_dir: Path, version: int | None = None) -> None:
+    """Write the number for `refuse_newer`: this version's, unless another is given."""
     from infra.migrations.steps import CURRENT
 
-    (data_dir / VERSION_FILE).write_text(f"{CURRENT}\n")
+    (data_dir / VERSION_FILE).write_text(f"{version or CURRENT}\n")
 
 
 def ensure(store_url: str, prefix: str, embedded: bool, seconds: float, say: Callable[[str], None]) -> None:

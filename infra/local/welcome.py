@@ -1,17 +1,9 @@
 """The message at the end of a start: addresses, model, next steps."""
 
-from pathlib import Path
-from shlex import quote
-
-from infra.local.config import LocalConfig, data_dir
+from infra.local.config import LocalConfig, admin_command
+from infra.place import DEMO
 
 DEMO_MODEL = "demo"
-
-
-def admin_command(folder: Path) -> str:
-    """What makes the first admin, in the folder of the project."""
-    chosen = "" if folder == data_dir({}) else f"SLUICE_DATA_DIR={quote(str(folder))} "
-    return f"{chosen}.venv/bin/sluice admin create you@example.org"
 
 
 def ready_lines(config: LocalConfig, model: str, source: str, seconds: float) -> str:
@@ -28,7 +20,7 @@ sluice is ready at {config.url}  ({seconds:.1f} s)
   model: {model} ({who if demo else f"from {source}"}){outbox}
   pages: {config.url}/ to sign up, make API tokens and see usage; {config.url}/docs to try every call
   admin: {admin_command(config.data_dir)}  makes you the first one
-  next:  `make demo` in a second terminal walks through the whole path; or begin it yourself:
+  next:  `{DEMO}` in a second terminal walks through the whole path; or begin it yourself:
     curl -s {config.url}/auth/register -H 'content-type: application/json' \\
       -d '{{"email":"ada@example.org","password":"correct horse battery"}}'
   data:  {config.data_dir}  (Ctrl-C stops everything; nothing is lost)

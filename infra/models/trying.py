@@ -13,6 +13,7 @@ from typing import Any
 from functions.inference.errors import ModelFileError
 from functions.inference.models.catalogue import CatalogueModel, catalogue
 from functions.inference.models.gguf_header import GgufHeader, read_header
+from infra.place import ROOT
 
 PROMPTS = {
     "chat": "What is the capital of France?",
@@ -20,7 +21,6 @@ PROMPTS = {
     "embeddings": "How do I get my money back?",
 }
 LAST_WORDS = 3
-PROJECT = Path(__file__).parents[2]
 TRIAL = (sys.executable, "-m", "infra.models.trial")
 
 Show = Callable[[str], None]
@@ -64,7 +64,7 @@ def attempt(what: Subject, show: Show, trial: Sequence[str] = TRIAL) -> dict[str
     }
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         with subprocess.Popen(
-            [*trial, json.dumps(question)], stdout=subprocess.PIPE, stderr=errors, text=True, cwd=PROJECT
+            [*trial, json.dumps(question)], stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT
         ) as child:
             try:
                 figures = _listen(child, show)

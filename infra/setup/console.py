@@ -17,11 +17,15 @@ def say(text: str) -> None:
     print(f"sluice: {text}", file=sys.stderr, flush=True)
 
 
-def run(command: Sequence[str | Path], what: str, env: dict[str, str] | None = None) -> str:
-    """Run a command. → its output (stdout and stderr together). Errors: SetupError, with the output's last lines."""
+def run(command: Sequence[str | Path], what: str, env: dict[str, str] | None = None, folder: Path | None = None) -> str:
+    """Run a command, in `folder` if it is given. → its output (stdout and stderr together).
+
+    Errors: SetupError, with the output's last lines.
+    """
     done = subprocess.run(
         [str(part) for part in command],
         env=env,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

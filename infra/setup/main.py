@@ -1,6 +1,7 @@
 """`infra/setup.sh [dev]`: install everything for `make up` (with `dev` also for the tests), once per lock file.
 
-The stamp in `.venv` is a hash of the lock files and of this folder. If it matches, the setup does nothing.
+The stamp in `.venv` is a hash of the lock files and of this folder, and names the instructions that llama.cpp was
+compiled for. If it matches, the setup does nothing.
 """
 
 import fcntl
@@ -12,12 +13,15 @@ import time
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from functions.inference import processor
+from infra.place import ROOT, tools
+
 ENVIRONMENT = ROOT / ".venv"
 PYTHON = ENVIRONMENT / "bin" / "python"
-TOOLS = ROOT / ".tools"
+TOOLS = tools()
 SETUP_LOCK = Path(__file__).with_name("tools.lock")
 LOCKS = {"run": ROOT / "requirements.lock", "dev": ROOT / "requirements-dev.lock"}
 
@@ -72,9 +76,9 @@ def _set_up(wanted: str) -> None:
     run(
         [*install, "--compile-bytecode", "--require-hashes", "--requirements", LOCKS[wanted]], "installing the packages"
     )
-    llama.install(PYTHON, TOOLS / "llama-build.log")
+    llama.install(PYTHON, TOOLS / "llama-build.log", _instructions())
     run([*install, "--no-deps", "--editable", ROOT], "installing the project itself")
-    store.install(TOOLS, uv)
+    store.install(TOOLS, PYTHON)
     _stamp(wanted).write_text(_fingerprint(wanted))
     if wanted == "dev":  # the dev lock file includes the other one
         _stamp("run").write_text(_fingerprint("run"))
@@ -105,6 +109,13 @@ def _fingerprint(wanted: str) -> str:
     """The hash includes the checkout's path, because the `.venv` of a moved checkout points to the old place."""
     digest = hashlib.sha256(os.fsencode(ROOT))
     own = (file for file in sorted(Path(__file__).parent.iterdir()) if file.is_file())
-    for file in (LOCKS[wanted], ROOT / "pyproject.toml", *own):
+    for file in (LOCKS[wanted], ROOT / "pyproject.toml", processor.HOOK, *own):
         digest.update(file.read_bytes())
-    return digest.hexdigest()
+    names = _instructions()
+    return " ".join([digest.hexdigest(), *(sorted(names) if names is not None else ["unknown"])])
+
+
+@cache
+def _instructions() -> frozenset[str] | None:
+    """A `.venv` that was copied to another machine is made anew if this one executes others."""
+    return processor.usable()

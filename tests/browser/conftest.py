@@ -34,12 +34,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def new_tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewTab]:
-    """`new_tab(person, script=True, at=base_url, zone="UTC")`; closed and checked for complaints afterwards."""
+    """As `Tab`, `at` another address than the system's; closed and checked for complaints afterwards."""
     opened: list[Tab] = []
 
-    def open_tab(person: Person | None = None, *, script: bool = True, at: str = "", zone: str = "UTC") -> Tab:
+    def open_tab(
+        person: Person | None = None, *, script: bool = True, at: str = "", zone: str = "UTC", locale: str = "en-GB"
+    ) -> Tab:
         base_url = at or request.getfixturevalue("system").base_url
-        opened.append(Tab(browser, base_url, person, script=script, zone=zone))
+        opened.append(Tab(browser, base_url, person, script=script, zone=zone, locale=locale))
         return opened[-1]
 
     yield open_tab

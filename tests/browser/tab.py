@@ -38,6 +38,11 @@ CLIPPED = """() => [...document.querySelectorAll("body *")].filter((it) => {
     if (!cut || it.clientWidth <= 1 || style.textOverflow === "ellipsis") return false;
     return it.checkVisibility() && it.innerText?.trim();
 }).map((it) => it.outerHTML.slice(0, 120))"""
+# Words that stick out of their button, heading, badge or link, and so over what is beside it.
+STICKING_OUT = """() => [...document.querySelectorAll("button, .button, h1, h2, h3, .status, nav a, label, .chip")]
+    .filter((it) => it.checkVisibility() && getComputedStyle(it).display !== "inline" && it.clientWidth > 1)
+    .filter((it) => it.scrollWidth > it.clientWidth + 1 && getComputedStyle(it).overflowX === "visible")
+    .map((it) => it.outerHTML.slice(0, 120))"""
 # What has the focus, but lies behind something else with each of its nine points (WCAG 2.4.11).
 HIDDEN_FOCUS = """() => {
     const open = document.querySelector("main :popover-open") ?? document;  // it may cover the rest
@@ -65,15 +70,23 @@ AN_ANSWER = re.compile(r"Failed to load resource: the server responded with a st
 
 class Tab:
     def __init__(
-        self, browser: Browser, base_url: str, person: Person | None = None, *, script: bool = True, zone: str = "UTC"
+        self,
+        browser: Browser,
+        base_url: str,
+        person: Person | None = None,
+        *,
+        script: bool = True,
+        zone: str = "UTC",
+        locale: str = "en-GB",
     ) -> None:
         self.base_url, self.complaints = base_url, []  # type: tuple[str, list[str]]
         self._expected: list[re.Pattern[str]] = [AN_ANSWER]
+        self._visited = [base_url + "/"]
         self._context = browser.new_context(
             base_url=base_url,
             java_script_enabled=script,
             viewport={"width": 1280, "height": 800},
-            locale="en-GB",
+            locale=locale,
             timezone_id=zone,
             ignore_https_errors=True,  # because of the test's own certificate
         )
@@ -143,13 +156,18 @@ class Tab:
 
     # --- complaints
 
+    def visits(self, origin: str) -> "Tab":
+        """Name another site, to which a page leads on purpose."""
+        self._visited.append(origin + "/")
+        return self
+
     def expects(self, pattern: str) -> "Tab":
         """Name an expected error on the console."""
         self._expected.append(re.compile(pattern))
         return self
 
     def _saw_request(self, request: Request) -> None:
-        if not request.url.startswith((self.base_url + "/", "data:", "blob:", "about:")):
+        if not request.url.startswith((*self._visited, "data:", "blob:", "about:")):
             self.complaints.append(f"asked another host: {request.method} {request.url}")
 
     def _saw_console(self, message: ConsoleMessage) -> None:
@@ -181,6 +199,13 @@ class Tab:
         assert not hidden, f"behind something else with the focus on {name}: {hidden}"
         assert before is not None
         self.page.set_viewport_size(before)
+
+    def narrow(self, name: str) -> None:
+        """On a phone nothing is cut off, nor sticks out of its place."""
+        self.page.set_viewport_size({"width": 360, "height": WIDTHS[360]})
+        self._fits(name, 360)
+        sticking_out = self.page.evaluate(STICKING_OUT)
+        assert not sticking_out, f"sticks out of its place on {name}: {sticking_out}"
 
     def shoot(self, name: str, *, whole: bool = True) -> Path:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)

@@ -111,7 +111,7 @@ def test_the_usage_of_all_accounts_is_the_sum_of_the_ledger(
     system.wait_until(rolled_up)
     office.go("/manage/usage?split=model")
     titles = {title for title, _ in drawn(office)}
-    assert {"Requests", "Tokens"} <= titles and "Cost" not in titles, "without a price no dollars"
+    assert {"Requests a day", "Tokens a day"} <= titles and "Cost" not in titles, "without a price no dollars"
     office.go("/manage/usage")
     office.check("admin-usage-plots")
     plots = dict(drawn(office))
@@ -119,8 +119,8 @@ def test_the_usage_of_all_accounts_is_the_sum_of_the_ledger(
     tiles = office.page.locator(".tile dd").all_inner_texts()
     assert tiles[0].splitlines()[0] == f"{total['requests']:,}"
     assert tiles[1].splitlines()[0] == f"{total['prompt_tokens'] + total['completion_tokens']:,}"
-    assert plots["Requests"] == total["requests"]
-    assert plots["Tokens"] == total["prompt_tokens"] + total["completion_tokens"]
+    assert plots["Requests a day"] == total["requests"]
+    assert plots["Tokens a day"] == total["prompt_tokens"] + total["completion_tokens"]
     assert total["cost_usd"] is None
 
 

@@ -35,21 +35,21 @@ def test_every_answer_and_every_wording_of_a_question_can_be_shown_again(chat: T
     model.says("It is Paris, on the Seine.")
     chat.page.get_by_role("button", name="Answer again").click()
     chat.page.locator(".said", has_text="on the Seine").wait_for()
-    stepper(chat, "Answer 2/ of 2")
+    stepper(chat, "Answer 2 of 2")
     chat.check("chat-branches")
     assert chat.page.get_by_role("button", name="Next answer").is_disabled()
     chat.page.get_by_role("button", name="Previous answer").focus()
     chat.page.keyboard.press("Enter")
-    stepper(chat, "Answer 1/ of 2")
+    stepper(chat, "Answer 1 of 2")
     assert said(chat) == [("you", "Capital of France?"), ("model", "Paris.")]
     chat.page.locator(".edit summary").click()
     chat.page.get_by_label("Your message, changed").fill("Capital of Spain?")
     model.says("Madrid.")
     chat.page.get_by_role("button", name="Send edit").click()
-    stepper(chat, "Question 2/ of 2")
+    stepper(chat, "Question 2 of 2")
     settled(chat)
     chat.page.get_by_role("button", name="Previous question").click()
-    stepper(chat, "Answer 2/ of 2")  # the newest end of that branch
+    stepper(chat, "Answer 2 of 2")  # the newest end of that branch
     assert said(chat)[0] == ("you", "Capital of France?")
 
 

@@ -180,3 +180,32 @@ def test_a_reload_makes_no_second_token(tab: Tab) -> None:
     assert token not in tab.page.content() and "It was shown once." in tab.text
     tab.go("/my/tokens")
     assert tab.page.locator("tbody tr", has_text="once").count() == 1
+
+
+def test_a_publishable_token_is_made_shown_with_its_snippet_and_changed(tab: Tab) -> None:
+    tab.go("/my/tokens/new")
+    websites, scopes = tab.page.get_by_label("Websites"), tab.page.locator("#field-scopes")
+    assert websites.is_hidden()
+    tab.page.select_option("#field-kind", "publishable")
+    assert websites.is_visible() and scopes.is_hidden()
+    tab.fill(name="My page", origins="https://ada.example/blog", daily_requests="many")
+    tab.press("Create token")
+    assert "is no origin" in tab.text and websites.input_value() == "https://ada.example/blog"
+    tab.check("token-publishable-wrong")
+    tab.fill(origins="https://ada.example\nhttp://localhost:8000", daily_requests="500")
+    tab.press("Create token")
+    token = tab.page.input_value("#token")
+    snippet = tab.page.locator("#sample-page").inner_text()
+    assert token.startswith("pk_") and f'data-token="{token}"' in snippet and 'data-model="demo"' in snippet
+    assert f'<script src="{tab.base_url}/embed.js"' in snippet
+    tab.check("token-publishable-shown")
+    tab.press("Done")
+    assert "publishable" in tab.page.locator("tbody tr", has_text="My page").inner_text()
+    tab.press("My page")
+    assert websites.input_value() == "https://ada.example\nhttp://localhost:8000"
+    tab.check("token-publishable")
+    tab.fill(origins="https://b.example", per_visitor="3")
+    tab.press("Save")
+    assert "Token changed" in tab.text and websites.input_value() == "https://b.example"
+    assert tab.page.get_by_label("Requests a minute of each visitor").input_value() == "3"
+    assert tab.page.get_by_label("Requests a day of all visitors").input_value() == "500"

@@ -69,10 +69,14 @@ class SlowEngine:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
 
+    def _pause(self) -> None:
+        """Before each token."""
+        if self.every_seconds:
+            time.sleep(self.every_seconds)
+
     def _generate(self, write: Any, generation: Generation) -> None:
         for number in range(self.tokens):
-            if self.every_seconds:
-                time.sleep(self.every_seconds)
+            self._pause()
             write(b": usage %d %d 0\ndata: %s\n\n" % (PROMPT_TOKENS, number + 1, chunk("x" * self.token_bytes)))
             generation.made = number + 1
         end = (chunk(None, "stop"), usage_chunk(PROMPT_TOKENS, self.tokens), b"[DONE]")

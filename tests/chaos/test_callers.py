@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.tokens.keys import ensure_keys
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.http.gateway.connection import WAIT_SECONDS
 from tests import gateway_process
@@ -25,7 +24,7 @@ from tests.chaos.slow_engine import PROMPT_TOKENS, SlowEngine
 from tests.integration.gateway.admission import engines
 from tests.integration.gateway.admission.world import Account, Engine
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 LIMITS = {"rpm": 100_000, "tpm": 100_000_000, "concurrency": 1, "monthly_tokens": 1_000_000_000}
 
 
@@ -42,13 +41,6 @@ def model() -> Iterator[SlowEngine]:
     engine = SlowEngine()
     yield engine
     engine.stop()
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("gateway")
-    ensure_keys(made)
-    return made
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from tests.e2e import people
 from tests.e2e.system import NAMES, System
 from tests.rounds import rounds
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 
 KILLS = int(os.environ.get("SLUICE_KILLS", rounds(3, 1)))
 SEED = int(os.environ.get("SLUICE_KILL_SEED", str(random.SystemRandom().randrange(10**6))))

@@ -26,7 +26,7 @@ from tests.e2e.people import Person
 from tests.e2e.system import System
 from tests.rounds import rounds
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 
 KILLS = int(os.environ.get("SLUICE_KILLS", rounds(5, 2)))
 CALLERS = 16

@@ -16,7 +16,7 @@ from tests.e2e import people
 from tests.e2e.system import System
 from tests.rounds import rounds
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(3600)]
 
 RUNS = int(os.environ.get("SLUICE_RUNS", rounds(120, 24)))
 KILLS = int(os.environ.get("SLUICE_RUN_KILLS", rounds(6, 4)))
@@ -106,3 +106,22 @@ def test_each_background_response_ends_once_through_kills_of_every_process(
     assert runs <= records.keys()
     assert disagreements(books.ledger(), books.grants(), books.rolled_up()) == []
     assert ended["completed"] + ended["incomplete"] > len(patient.sent) * 0.8
+
+
+def test_an_answer_in_a_chat_whose_app_is_killed_is_given_by_the_worker(system: System) -> None:
+    person = people.newcomer(system.base_url)
+    chat = person.call("POST", "/chats", json={}).json()["id"]
+    said = {"content": "Write a paragraph on what an API is.", "max_tokens": 120}
+    with person.call("POST", f"/chats/{chat}/messages", json=said, stream=True) as answer:
+        assert answer.status_code == 200 and next(answer.iter_lines())
+        system.wait_restarted("app", kill_group(system, "app"), 60)
+    assert person.call("POST", f"/chats/{chat}/messages", json={"content": "Now?"}).status_code == 409
+
+    def turns() -> list[dict[str, Any]]:
+        return list(person.call("GET", f"/chats/{chat}").json()["messages"])
+
+    system.wait_until(lambda: len(turns()) == 2, 150)
+    question, given = turns()
+    assert question["content"] == said["content"] and given["status"] == "complete" and given["content"]
+    (record,) = [one for one in settled(system, SWEEP_SECONDS).ledger() if one.endpoint == "chats"]
+    assert (record.status, record.request_id) == (200, given["request_id"])

@@ -10,7 +10,7 @@ from benchmarks.soak.world import IMPOSSIBLE
 from tests.e2e.system import ROOT
 from tests.rounds import FULL
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.mark.skipif(not FULL, reason="minutes long: in `make test-full`")

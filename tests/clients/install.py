@@ -15,9 +15,8 @@ from pathlib import Path
 
 from tests.aws.locks import held
 from tests.aws.tools.install import TOOLS, install
-from tests.clients.catalogue import FRAMEWORKS, HERE, LLAMA_INDEX, LM_EVAL, NPM, WRAPPERS
+from tests.clients.catalogue import FRAMEWORKS, HERE, LLAMA_INDEX, LM_EVAL, WRAPPERS
 
-NODE = TOOLS / "clients"
 INSTALL_SECONDS = 600
 
 
@@ -52,21 +51,20 @@ def _download(package: str, pins: str, into: Path) -> None:
 
 
 @cache
-def node_modules() -> Path:
-    """Safe to call concurrently. Errors: subprocess.CalledProcessError, FileNotFoundError (there is no npm)."""
-    stamp, wanted = NODE / "sluice.stamp", hashlib.sha256(os.fsencode(NODE) + NPM.read_bytes()).hexdigest()
-    with held(TOOLS / "clients.lock"):
+def node_modules(source: Path = HERE) -> Path:
+    """What the lock file of a folder pins. Safe to call concurrently. Errors: subprocess.CalledProcessError,
+    FileNotFoundError (there is no npm)."""
+    folder, lock = TOOLS / source.name, (source / "package-lock.json").read_bytes()
+    stamp, wanted = folder / "sluice.stamp", hashlib.sha256(os.fsencode(folder) + lock).hexdigest()
+    with held(TOOLS / f"{source.name}.lock"):
         if not stamp.is_file() or stamp.read_text() != wanted:
-            NODE.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             for name in ("package.json", "package-lock.json"):
-                (NODE / name).write_bytes((HERE / name).read_bytes())
-            _npm("ci", "--ignore-scripts", "--no-audit", "--no-fund")
+                (folder / name).write_bytes((source / name).read_bytes())
+            words = ("npm", "--silent", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+            subprocess.run(words, cwd=folder, check=True, timeout=INSTALL_SECONDS)
             stamp.write_text(wanted)
-    return NODE / "node_modules"
-
-
-def _npm(*words: str) -> None:
-    subprocess.run(["npm", "--silent", *words], cwd=NODE, check=True, timeout=INSTALL_SECONDS)
+    return folder / "node_modules"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,13 @@
 """openai-python against the demo model: every resource that Sluice has, as the SDK's own methods call it."""
 
 import io
+import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import openai
@@ -142,3 +148,66 @@ def test_the_asynchronous_client_streams(person: Person) -> None:
     import asyncio
 
     assert asyncio.run(_async_answer(person)) == TRUE
+
+
+def row(number: int, text: str) -> bytes:
+    body = {"model": "demo", "messages": [{"role": "user", "content": text}], "max_tokens": 20}
+    given = {"custom_id": f"row-{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    return json.dumps(given).encode() + b"\n"
+
+
+def ended(client: openai.OpenAI, batch_id: str) -> Any:
+    until = time.monotonic() + 120
+    while (batch := client.batches.retrieve(batch_id)).status in ("validating", "in_progress", "finalizing"):
+        assert time.monotonic() < until, batch
+        time.sleep(0.2)
+    return batch
+
+
+def test_a_batch_is_made_waited_for_and_its_output_read(client: openai.OpenAI) -> None:
+    rows = b"".join(row(number, QUESTION[0]["content"]) for number in range(3))
+    file = client.files.create(file=("rows.jsonl", rows), purpose="batch")
+    assert file.status == "processed"
+    batch = client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", metadata={"of": "me"}
+    )
+    batch = ended(client, batch.id)
+    assert batch.status == "completed" and batch.request_counts and batch.request_counts.completed == 3
+    results = [json.loads(line) for line in client.files.content(batch.output_file_id).text.splitlines()]
+    assert sorted(one["custom_id"] for one in results) == ["row-0", "row-1", "row-2"]
+    assert {one["response"]["body"]["choices"][0]["message"]["content"] for one in results} == {TRUE}
+    assert batch.id in [one.id for one in client.batches.list(limit=1)]
+    with pytest.raises(openai.ConflictError):
+        client.batches.cancel(batch.id)
+
+
+def test_a_large_file_is_uploaded_whole_and_its_batch_cancelled(client: openai.OpenAI) -> None:
+    rows = b"".join(row(number, "x" * 30_000) for number in range(700))  # 21 MB
+    file = client.files.create(file=("rows.jsonl", rows), purpose="batch")
+    assert file.bytes == len(rows)
+    assert client.files.content(file.id).read() == rows
+    batch = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    assert client.batches.cancel(batch.id).status in ("cancelling", "cancelled")
+    with pytest.raises(openai.APIStatusError) as refused:
+        client.files.create(file=("rows.jsonl", rows), purpose="assistants")
+    assert refused.value.status_code == 413
+    client.files.delete(file.id)
+
+
+def test_the_command_runs_a_file_and_resumes_by_the_batchs_id(person: Person, tmp_path: Path) -> None:
+    given = tmp_path / "rows.jsonl"
+    given.write_bytes(b"".join(row(number, QUESTION[0]["content"]) for number in range(5)))
+    env = {**os.environ, "SLUICE_API_TOKEN": person.api_token, "SLUICE_URL": person.base_url}
+    command = str(Path(sys.executable).with_name("sluice"))
+    done = subprocess.run([command, "batch", "run", given], env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    output = (tmp_path / "rows.output.jsonl").read_text()
+    assert len(output.splitlines()) == 5 and "5 of 5 answered" in done.stderr
+
+    batch_id, again = done.stderr.split()[0], tmp_path / "again.jsonl"
+    words = [command, "batch", "resume", batch_id, "--output", again]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and again.read_text() == output
+    words = [command, "batch", "resume", "batch_x"]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "no batch" in done.stderr

@@ -50,7 +50,7 @@ def test_a_row_names_its_test_or_command_and_when_it_ran(row: list[str]) -> None
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_is_pinned_and_imported(package: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["inference"]
+    wanted = project["project"]["dependencies"]
     names = {re.split(r"[\[=<>!~ ]", line)[0] for line in wanted + project["dependency-groups"]["dev"]}
     assert package in names
     imported = re.compile(rf"^\s*(?:import|from) {MODULES.get(package, package)}\b", re.MULTILINE)

@@ -20,7 +20,7 @@ OPERATORS = {
 }
 DEFAULTS = api_md.configuration()
 LAUNCHERS = {"SLUICE_CONFIG", "SLUICE_START_SECONDS", "SLUICE_SWEEP_SECONDS"}  # read by no settings class
-SET_BY_US = {"SLUICE_LOCAL"}  # by the launcher, in every process of a local run
+SET_BY_US = {"SLUICE_ADMIN_COMMAND", "SLUICE_LOCAL"}  # by the launcher, in every process of a local run
 
 
 def variables(kind: type[BaseModel]) -> dict[str, Any]:

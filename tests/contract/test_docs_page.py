@@ -9,7 +9,9 @@ from flask.testing import FlaskClient
 from functions.web import app as web
 from infra import reference
 from infra.openapi import TARGET
+from sluice.domain.errors import Unavailable
 from sluice.http.app import create_app
+from sluice.wiring import peers
 
 
 @pytest.fixture
@@ -33,6 +35,19 @@ def test_the_page_is_that_of_the_document_and_has_every_call(client: FlaskClient
     assert {(method.upper(), path) for method, path in shown} == calls and "%" not in page.split("<main")[0]
     links, anchors = (set(re.findall(pattern, page)) for pattern in (r'href="#([^"]+)"', r'\bid="([^"]+)"'))
     assert links and links - anchors == set()
+
+
+def test_the_samples_name_the_address_of_this_site_or_none(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f"export SLUICE_URL={peers.base_url()}\n" in client.get("/docs").get_data(as_text=True)
+
+    def away() -> str:
+        raise Unavailable()
+
+    monkeypatch.setattr(peers, "base_url", away)
+    page = client.get("/docs")
+    assert page.status_code == 200 and "%BASE_URL%" not in page.get_data(as_text=True)
 
 
 def test_page_allows_no_inline_script_and_no_other_host(client: FlaskClient) -> None:

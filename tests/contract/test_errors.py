@@ -1,7 +1,8 @@
 """docs/api.md's error rows equal the table in the code."""
 
 from sluice.domain import errors
-from sluice.http.errors import TABLE, TITLES, UNEXPECTED, row_for
+from sluice.http.errors import TABLE, UNEXPECTED, row_for
+from sluice.http.titles import TITLES
 from tests.contract import api_md
 
 # No code of its own on the wire: OpenAI's envelope has `code: null` there.

@@ -22,7 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker(pytest.mark.e2e)
             own = item.get_closest_marker("one_machine")
-            if own and place.CHOSEN != place.LOCAL:
+            there = (place.LOCAL, *place.BEHIND_PROXIES) if own and own.kwargs.get("proxied") else (place.LOCAL,)
+            if own and place.CHOSEN not in there:
                 item.add_marker(pytest.mark.skip(f"of one machine only: {own.args[0]}"))
 
 

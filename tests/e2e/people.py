@@ -63,6 +63,11 @@ class Person:
         return dict(answer.json())
 
 
+def session_cookie(base_url: str) -> str:
+    """The name of the cookie that holds a browser's session (ADR 64)."""
+    return "__Host-sluice_session" if base_url.startswith("https:") else "sluice_session"
+
+
 def new_address() -> str:
     return f"user-{secrets.token_hex(6)}@example.com"
 
@@ -70,7 +75,7 @@ def new_address() -> str:
 def mails_to(base_url: str, address: str, kind: str | None = None, count: int = 1) -> list[dict[str, Any]]:
     """Waits for at least `count` mails; newest first."""
     give_up = time.monotonic() + MAIL_SECONDS
-    read = MAILBOXES.get(base_url, partial(_outbox, base_url))
+    read = MAILBOXES.get(base_url, partial(outbox, base_url))
     while True:
         mails = [mail for mail in read(address) if kind is None or mail["kind"] == kind]
         if len(mails) >= count:
@@ -79,7 +84,8 @@ def mails_to(base_url: str, address: str, kind: str | None = None, count: int = 
         time.sleep(0.05)
 
 
-def _outbox(base_url: str, address: str) -> Mails:
+def outbox(base_url: str, address: str) -> Mails:
+    """Of a system of this machine, which `base_url` reaches without a proxy; newest first."""
     answer = requests.get(base_url + "/_local/outbox", params={"to": address}, timeout=TIMEOUT_SECONDS)
     return list(answer.json()["data"])
 

@@ -1,7 +1,9 @@
-"""Where the end-to-end tests run: on a system of this machine, or on a stack that is deployed to an emulator of AWS.
+"""Where the end-to-end tests run: on a system of this machine, behind a proxy or not, or on a stack that is deployed to
+an emulator of AWS.
 
-`SLUICE_E2E=localstack` or `=emulator` chooses a stack, `=module:maker` any other place; without it the suite starts a
-system. Each maker is a context manager that takes a scratch folder and yields a `Place`.
+`SLUICE_E2E=localstack` or `=emulator` chooses a stack, `=caddy` or `=nginx` a system behind that proxy, `=module:maker`
+any other place; without it the suite starts a system. Each maker is a context manager that takes a scratch folder and
+yields a `Place`.
 """
 
 import os
@@ -21,7 +23,10 @@ MAKERS = {
     LOCAL: "tests.e2e.system:running",
     "localstack": "tests.e2e.localstack:running",
     "emulator": "tests.aws.emulator.stack:running",
+    "caddy": "tests.proxies.front:caddy",
+    "nginx": "tests.proxies.front:nginx",
 }
+BEHIND_PROXIES = ("caddy", "nginx")
 CHOSEN = os.environ.get("SLUICE_E2E") or LOCAL
 
 

@@ -54,7 +54,7 @@ class System:
         asked = {"PORT": str(self.port), "SLUICE_DATA_DIR": str(data_dir)}
         self.environment = own_environment() | asked | GENEROUS | KEPT | dict(env or {})
         self.process: subprocess.Popen[bytes] | None = None
-        self.command = ["make", "--no-print-directory", "up"]
+        self.command, self.folder = ["make", "--no-print-directory", "up"], ROOT
 
     def start(self) -> "System":
         """Returns when the system is ready; otherwise fails and shows its output."""
@@ -70,7 +70,7 @@ class System:
         with self._printed.open("wb") as printed:
             self.process = subprocess.Popen(
                 self.command,
-                cwd=ROOT,
+                cwd=self.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=printed,

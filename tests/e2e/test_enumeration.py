@@ -65,7 +65,7 @@ def test_answer_of_the_api_is_the_same(path: str, system: Place, known: Person) 
     assert answers[0][0] in (202, 401)
 
 
-@pytest.mark.one_machine("addresses of forms have no stage")
+@pytest.mark.one_machine("addresses of forms have no stage", proxied=True)
 @pytest.mark.parametrize("path", sorted(FORMS))
 def test_answer_of_the_page_is_the_same(path: str, system: Place, known: Person) -> None:
     answers = []

@@ -3,6 +3,7 @@
 The routes come from the app, pages included, so a new route is tried too, or this test fails until it can be tried.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,24 +11,27 @@ from html import unescape
 from itertools import product
 from typing import Any
 
+import pyotp
 import pytest
 import requests
 
 from infra.openapi import public_app
-from tests.e2e.people import TIMEOUT_SECONDS, Person, ask, newcomer
+from tests.e2e.people import TIMEOUT_SECONDS, Person, ask, newcomer, session_cookie
 from tests.e2e.place import Place
 
-PUBLIC = {"name", "model", "filename"}  # models and the pages' files are public
+PUBLIC = {"name", "model", "filename", "provider"}  # models, the pages' files and where one may log in are public
 BODIES: dict[str, dict[str, Any]] = {
     "/chats/<chat_id>": {"title": "taken"},
     "/chats/<chat_id>/messages": {"content": "Whose is this?"},
     "/admin/users/<user_id>/limits": {"rpm": 1},
+    "/v1/uploads/<upload_id>/complete": {"part_ids": ["part_1"]},
     "/v1/chat/completions/<completion_id>": {"metadata": {"a": "taken"}},
     "/v1/vector_stores/<vector_store_id>": {"name": "taken"},
     "/v1/vector_stores/<vector_store_id>/search": {"query": "secret"},
     "/v1/vector_stores/<vector_store_id>/files/<file_id>": {"attributes": {"a": "taken"}},
 }
 FIELDS = {"content": "Whose is this?", "title": "taken", "role": "admin", "rpm": "1"}
+OF_ROWS = "batch_id of /v1/batches"  # that of a vector store has the same name
 REFUSED = {404}
 NO_ADMIN = {403}
 
@@ -56,6 +60,9 @@ def owner(system: Place, secret: str) -> Owner:
     sessions = person.call("GET", "/account/sessions").json()["data"]
     made.ids = {
         "user_id": account["id"],
+        "invitation_id": account["id"],  # an invitation is the account that waits
+        "factor_id": factor(person),
+        "identity_id": "idn_" + "0" * 32,  # no provider is set here: tests/integration/accounts/providers tries one's
         "token_id": person.token_id,
         "chat_id": chat["id"],
         "response_id": stored["id"],
@@ -63,8 +70,16 @@ def owner(system: Place, secret: str) -> Owner:
         "session_id": sessions[0]["id"],
         "request_id": answer.headers["x-sluice-request-id"],
         **documents(person, secret),
+        **batch(person, secret),
+        **webhook(person),
     }
     return made
+
+
+def factor(person: Person) -> str:
+    app = person.call("POST", "/account/factors/totp").json()["secret"]
+    assert person.call("POST", "/account/factors/totp/confirm", json={"code": pyotp.TOTP(app).now()}).status_code == 200
+    return str(person.call("GET", "/account/factors").json()["data"][0]["id"])
 
 
 def documents(person: Person, secret: str) -> dict[str, str]:
@@ -76,6 +91,26 @@ def documents(person: Person, secret: str) -> dict[str, str]:
     return {"file_id": file["id"], "vector_store_id": store["id"], "batch_id": batch["id"]}
 
 
+def batch(person: Person, secret: str) -> dict[str, str]:
+    asked = {"model": "demo", "input": secret}
+    line = json.dumps({"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": asked}).encode()
+    upload = {"file": (f"{secret}.jsonl", line, "application/jsonl")}
+    file = person.v1("POST", "/v1/files", files=upload, data={"purpose": "batch"}).json()
+    body = {"input_file_id": file["id"], "endpoint": "/v1/responses", "completion_window": "24h"}
+    begun = {"filename": f"{secret}.jsonl", "purpose": "batch", "bytes": 10, "mime_type": "application/jsonl"}
+    return {
+        OF_ROWS: person.v1("POST", "/v1/batches", json=body).json()["id"],
+        "upload_id": person.v1("POST", "/v1/uploads", json=begun).json()["id"],
+    }
+
+
+def webhook(person: Person) -> dict[str, str]:
+    made = person.call("POST", "/webhooks", json={"url": "https://localhost/", "events": ["response.completed"]}).json()
+    assert person.call("POST", f"/webhooks/{made['id']}/test").ok
+    (event,) = person.call("GET", f"/webhooks/{made['id']}/deliveries").json()["data"]
+    return {"webhook_id": made["id"], "event_id": event["event_id"]}
+
+
 def routes() -> Iterator[tuple[str, str]]:
     for rule in public_app().url_map.iter_rules():
         if set(rule.arguments) - PUBLIC:
@@ -84,7 +119,7 @@ def routes() -> Iterator[tuple[str, str]]:
 
 ROUTES = sorted(set(routes()))
 PAGES = ("/my/", "/manage/")
-OF_PAGES = pytest.mark.one_machine("addresses of forms have no stage")
+OF_PAGES = pytest.mark.one_machine("addresses of forms have no stage", proxied=True)
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +139,15 @@ def addresses(rule: str, bob: Owner, ann: Owner) -> Iterator[str]:
         if ann in owners:
             path = rule
             for name, whose in zip(names, owners, strict=True):
-                path = re.sub(rf"<(\w+:)?{name}>", whose.ids[name], path, count=1)
+                known = OF_ROWS if name == "batch_id" and "/file_batches/" not in rule else name
+                path = re.sub(rf"<(\w+:)?{name}>", whose.ids[known], path, count=1)
             yield path
 
 
 def by_page(person: Person, method: str, path: str) -> requests.Response:
     """Calls as a browser does, with a valid form token of the person."""
     with requests.Session() as browser:
-        browser.cookies.set("sluice_session", person.session_token)
+        browser.cookies.set(session_cookie(person.base_url), person.session_token)
         own = browser.get(person.base_url + "/my/account", timeout=TIMEOUT_SECONDS).text
         token = re.search(r'name="form_token" value="([^"]*)"', own)
         assert token
@@ -127,8 +163,12 @@ def call(bob: Owner, method: str, rule: str, path: str) -> requests.Response:
         return by_page(bob.person, method, path)
     asked = bob.person.v1 if rule.startswith("/v1/") else bob.person.call
     body = BODIES.get(rule, {}) if method in ("POST", "PATCH", "PUT") else None
+    if rule == "/account/factors/<factor_id>":  # the one call to delete that has a body
+        body = {"password": bob.person.password}
     if rule.endswith(("/files", "/file_batches")) and method == "POST":  # his file into her store
         body = {"file_id": bob.ids["file_id"]} if rule.endswith("/files") else {"file_ids": [bob.ids["file_id"]]}
+    if rule.endswith("/parts"):
+        return asked(method, path, files={"data": b"taken"})
     return asked(method, path, json=body)
 
 

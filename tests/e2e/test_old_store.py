@@ -15,26 +15,29 @@ from tests.integration.gateway.admission.world import slow_client
 from tests.integration.infra.migrate import old_store
 from tests.store_process import running_store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 PREFIX = "sluice-"
 
 
-def leave_old_store(data_dir: Path) -> None:
+def leave_old_store(data_dir: Path, schema: int = 1) -> None:
     data_dir.mkdir(mode=0o700, parents=True)
     with running_store(data_dir / "store.db") as (url, _pid):
         client = slow_client(url)
-        old_store.build(client, PREFIX)
+        old_store.build(client, PREFIX, schema)
         client.close()
 
 
-def test_an_old_data_directory_is_upgraded_by_the_start_and_the_whole_path_works_on_it(new_system: NewSystem) -> None:
+@pytest.mark.parametrize("schema", old_store.SCHEMAS)
+def test_an_old_data_directory_is_upgraded_by_the_start_and_the_whole_path_works_on_it(
+    new_system: NewSystem, schema: int
+) -> None:
     system = new_system()
-    leave_old_store(system.data_dir)
+    leave_old_store(system.data_dir, schema)
     ensure_keys(system.data_dir)
-    token = old.api_token((system.data_dir / "keys" / "token-signing.pem").read_bytes())
+    token = old.api_token((system.data_dir / "keys" / "token-signing.pem").read_bytes(), schema)
     system.start()
-    assert f"brought the store from schema 1 to {CURRENT}" in system.output()
-    old.the_whole_path_works(system.base_url, token)
+    assert f"brought the store from schema {schema} to {CURRENT}" in system.output()
+    old.the_whole_path_works(system.base_url, token, schema)
 
     assert items_without_schema(system.data_dir) == []
     assert (system.data_dir / "store.schema").read_text() == f"{CURRENT}\n"

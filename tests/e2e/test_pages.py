@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import requests
 
-from tests.e2e.people import PASSWORD, TIMEOUT_SECONDS, Person, mails_to, new_address
+from tests.e2e.people import PASSWORD, TIMEOUT_SECONDS, Person, mails_to, new_address, session_cookie
 from tests.e2e.system import System
 
-pytestmark = pytest.mark.one_machine("addresses of forms have no stage")
+pytestmark = pytest.mark.one_machine("addresses of forms have no stage", proxied=True)
 
 NEW_PASSWORD = "a loud orange lighthouse"
 
@@ -25,7 +25,7 @@ class Visitor:
     def __init__(self, base_url: str, person: Person | None = None) -> None:
         self.base_url, self._cookies = base_url, requests.Session()
         if person is not None:
-            self._cookies.cookies.set("sluice_session", person.session_token)
+            self._cookies.cookies.set(session_cookie(base_url), person.session_token)
 
     def get(self, url: str) -> str:
         answer = self._cookies.get(url, headers={"Accept": "text/html"}, timeout=TIMEOUT_SECONDS)
@@ -52,7 +52,7 @@ def link_in(mail: dict[str, Any]) -> str:
 
 
 def sample_in(html: str, name: str) -> str:
-    match = re.search(rf'aria-label="Sample for {name}"[^>]*><code>(.*?)</code>', html, re.DOTALL)
+    match = re.search(rf'aria-label="Sample: {name}"[^>]*><code>(.*?)</code>', html, re.DOTALL)
     assert match, html
     return unescape(match[1])
 
@@ -75,11 +75,11 @@ def test_signing_up_verifying_minting_calling_and_a_forgotten_password(system: S
     page = visitor.get(system.base_url + "/my/tokens/new")
     page = visitor.submit(page, "/my/tokens", name="laptop", expires_in="1d", scopes=["inference"], models="")
     assert "Paris" in run(sys.executable, "-c", sample_in(page, "Python"))
-    assert "Paris" in run("sh", "-c", sample_in(page, "a shell"))
-    streamed = run(sys.executable, "-c", sample_in(page, "streaming"))
+    assert "Paris" in run("sh", "-c", sample_in(page, "Shell"))
+    streamed = run(sys.executable, "-c", sample_in(page, "Streaming"))
     assert re.search(r"Paris\.\n\d+ in, \d+ out\n$", streamed), streamed
-    assert run(sys.executable, "-c", sample_in(page, "tools")).strip()
-    provider = json.loads(sample_in(page, "coding agents"))["provider"]["sluice"]
+    assert run(sys.executable, "-c", sample_in(page, "Tools")).strip()
+    provider = json.loads(sample_in(page, "Coding agents"))["provider"]["sluice"]
     assert provider["options"]["baseURL"] == system.base_url + "/v1" and provider["models"] == {"demo": {}}
     assert "capital of France" in unescape(visitor.get(system.base_url + "/my/usage/log"))
     page = visitor.get(system.base_url + "/forgot-password")

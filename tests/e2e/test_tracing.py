@@ -17,8 +17,7 @@ TREE = {
     ("prompt", "generate"),
     ("generation", "generate"),
     ("settlement", ROOT),
-    ("PutItem sluice-ledger", "settlement"),
-    ("UpdateItem sluice-grants", "settlement"),
+    ("TransactWriteItems", "settlement"),  # of one machine; elsewhere it is two writes (ADR 49)
 }
 
 

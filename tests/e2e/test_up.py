@@ -74,7 +74,7 @@ def test_outbox_for_the_whole_network_is_refused(new_system: NewSystem) -> None:
         ("PORT", "70000", "PORT has to be a number"),
         ("SLUICE_DEFAULT_RPM", "many", "SLUICE_DEFAULT_RPM"),
         ("SLUICE_DEFAULT_CONCURRENCY", "-1", "SLUICE_DEFAULT_CONCURRENCY"),
-        ("SLUICE_MAIL", "pigeon", "SLUICE_MAIL has to be outbox, ses, or smtp://"),
+        ("SLUICE_MAIL", "pigeon", "SLUICE_MAIL has to be outbox, ses, or a mail server"),
         ("SLUICE_BASE_URL", "example.org", "SLUICE_BASE_URL has to start with http"),
         ("SLUICE_DATA_DIR", "/dev/null/x", "the data directory /dev/null/x cannot be used"),
         ("SLUICE_MODEL", "no-such-model", "There is no model named 'no-such-model'"),

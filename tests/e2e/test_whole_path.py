@@ -240,7 +240,7 @@ def test_bodies_that_are_invalid_json_too_large_or_of_another_type(person: Perso
     assert nested.status_code == 400
 
 
-@pytest.mark.one_machine("API Gateway answers these, in both formats at once")
+@pytest.mark.one_machine("API Gateway answers these, in both formats at once", proxied=True)
 def test_unknown_addresses_and_methods_get_the_error_format_of_their_api(person: Person) -> None:
     unknown = person.v1("GET", "/v1/nothing")
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")

@@ -12,6 +12,7 @@ FOLDER = Path(__file__).parent
 NOTHING_FAILED: dict[str, Any] = {"batchItemFailures": []}
 REFUSED: dict[str, Any] = {"statusCode": 401}  # no such session, API token or account
 ANSWERS: dict[str, dict[str, Any]] = {
+    "FactorsFunction": {"statusCode": 401},
     "RegistrationFunction": {"statusCode": 202},
     "VerificationFunction": {"statusCode": 400},
     "AccountsFunction": REFUSED,
@@ -19,6 +20,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "TokensFunction": {"statusCode": 200},
     "GatewayFunction": REFUSED,
     "FilesFunction": REFUSED,
+    "WebhooksFunction": REFUSED,
     "ChatsFunction": REFUSED,
     "AdminFunction": REFUSED,
     "WebFunction": {"statusCode": 200},
@@ -28,6 +30,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "MeteringFunction": NOTHING_FAILED,
     "IngestionFunction": NOTHING_FAILED,
     "WorkerFunction": NOTHING_FAILED,
+    "EventsFunction": NOTHING_FAILED,
     "SweeperFunction": {"settled": 0, "failed": 0, "erased": 0},
     "BouncesFunction": {"noted": 0, "ignored": 1},
 }

@@ -1,5 +1,6 @@
 """In-memory stores of the account side. `broken` names the methods that raise StoreUnavailable."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from sluice.domain.accounts.throttles import Counter, Policy
 from sluice.domain.errors import Conflict, NotFound, StoreUnavailable, TokenLimitReached
 from sluice.domain.gateway.admission import TokenLimits
 from sluice.domain.gateway.grants import MAX_LIVE_TOKENS, Replaced, live_tokens
+from sluice.domain.gateway.publishable import PublicTerms
 from sluice.domain.mails.mail import Mail
 from sluice.domain.tokens import ApiToken, Claims
 
@@ -123,6 +125,7 @@ class FakeGrants(Breakable):
         super().__init__()
         self.entries = dict(live)
         self.limits: dict[str, TokenLimits] = {}
+        self.public: dict[str, PublicTerms] = {}
 
     def live(self, account_id: str) -> dict[str, int]:
         self._called("live")
@@ -137,6 +140,7 @@ class FakeGrants(Breakable):
         epoch: int,
         limits: TokenLimits | None = None,
         family: str | None = None,
+        public: PublicTerms | None = None,
     ) -> None:
         self._called("add_live")
         self.entries = live_tokens(self.entries, now_s)
@@ -145,6 +149,8 @@ class FakeGrants(Breakable):
         self.entries[token_id] = expires_s
         if limits is not None:
             self.limits.setdefault(family or token_id, limits)
+        if public is not None:
+            self.public[family or token_id] = public
 
     def rotate_live(
         self, account_id: str, token_id: str, expires_s: int, now_s: int, epoch: int, replaced: Replaced
@@ -164,8 +170,14 @@ class FakeGrants(Breakable):
         if limits is not None:
             self.limits[family] = limits
 
-    def live_with_limits(self, account_id: str) -> tuple[dict[str, int], dict[str, TokenLimits]]:
-        return self.live(account_id), dict(self.limits)
+    def set_public_terms(self, account_id: str, family: str, changes: Mapping[str, Any]) -> None:
+        self._called("set_public_terms")
+        self.public[family] = replace(self.public[family], **changes)
+
+    def live_with_limits(
+        self, account_id: str
+    ) -> tuple[dict[str, int], dict[str, TokenLimits], dict[str, PublicTerms]]:
+        return self.live(account_id), dict(self.limits), dict(self.public)
 
     def remove_live(self, account_id: str, token_id: str) -> None:
         self._called("remove_live")
@@ -175,6 +187,17 @@ class FakeGrants(Breakable):
         self._called("remove_all_live")
         removed, self.entries = sorted(live_tokens(self.entries, now_s)), {}
         return removed
+
+
+class FakePublished:
+    def __init__(self) -> None:
+        self.until = 0
+
+    def announce(self, until_s: int) -> None:
+        self.until = max(self.until, until_s)
+
+    def until_s(self) -> int:
+        return self.until
 
 
 class FakeSigner:

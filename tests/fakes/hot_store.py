@@ -16,7 +16,7 @@ from sluice.domain.gateway.admission import (
     forms_for,
     refund_for,
 )
-from sluice.domain.gateway.contents import LoggedContent
+from sluice.domain.gateway.contents import Kept, LoggedContent
 from sluice.domain.gateway.decision import caller_refusal, decide, decide_malformed
 from sluice.domain.gateway.leases import LEASE_MS, Lease
 from sluice.domain.gateway.plans import PlanChange, in_plan
@@ -31,7 +31,8 @@ class FakeHotStore:
     `away` makes every call fail; `writes` counts the writes that were made.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, settles_at_once: bool = False) -> None:
+        self.settles_at_once = settles_at_once
         self.grants: dict[str, Grant] = {}
         self.ledger: dict[str, LedgerRecord] = {}
         self.contents: dict[str, LoggedContent] = {}
@@ -117,7 +118,7 @@ class FakeHotStore:
                 return Attempt(False, truth)
             tat_ns = buckets.take(truth.tat_requests_ns, buckets.charge_ns(1, truth.limits.rpm), now_ns)
             uses = dict(truth.token_limits)
-            if family in uses and uses[family].limits.rpm:
+            if family in uses:
                 uses[family] = _one_request(uses[family], now_ns)
             self.grants[guess.account_id] = replace(truth, tat_requests_ns=tat_ns, token_limits=uses)
             return self._answer(Attempt(True, self.grants[guess.account_id]))
@@ -157,10 +158,11 @@ class FakeHotStore:
         with self._lock:
             self._reach()
             truth = self.grants[record.account_id]
-            asked, held = replace(refund, requests_ns=0, family_requests_ns=0, withdrawn_ms=0), truth.leases
+            asked = replace(refund, requests_ns=0, family_requests_ns=0, family_day=0, withdrawn_ms=0, last=False)
+            held = truth.leases
             if record.request_id not in held or held[record.request_id].epoch != lease.epoch:
                 return Attempt(False, truth)
-            if refund_for(lease, truth) != asked:
+            if refund_for(lease, truth) != asked or (refund.last and len(held) > 1):
                 return Attempt(False, truth)
             if refund.withdrawn_ms and held[record.request_id].expired(refund.withdrawn_ms):
                 return Attempt(False, truth)
@@ -189,6 +191,17 @@ class FakeHotStore:
             )
             return self._answer(Attempt(True, self.grants[record.account_id]))
 
+    def settle(self, record: LedgerRecord, lease: Lease, refund: Refund, kept: Kept | None) -> bool:
+        with self._lock:
+            held = self.grants[record.account_id].leases
+            if record.request_id in self.ledger or record.request_id not in held:
+                return False
+            self._reach()
+            self.ledger[record.request_id] = record
+            if kept is not None:
+                self.contents[record.request_id] = kept.content
+            return self.release(record, lease, refund).made
+
     def block(self, grant: Grant, seconds: int, now_ms: int) -> Attempt:
         with self._lock:
             self._reach()
@@ -215,11 +228,17 @@ class FakeHotStore:
 
 def _known(guess: Grant, truth: Grant, family: str) -> bool:
     mine, theirs = guess.token_limits.get(family), truth.token_limits.get(family)
-    return guess.limits == truth.limits and (mine and mine.limits) == (theirs and theirs.limits)
+    same = (mine and (mine.limits, mine.public)) == (theirs and (theirs.limits, theirs.public))
+    return guess.limits == truth.limits and same
 
 
 def _one_request(use: TokenUse, now_ns: int) -> TokenUse:
-    charged_ns = buckets.charge_ns(1, use.limits.rpm or 1)
+    if use.public:
+        used = use.day_requests if use.charged_day(now_ns) == use.day else 0
+        use = replace(use, day=use.charged_day(now_ns), day_requests=used + 1)
+    if not use.limits.rpm:
+        return use
+    charged_ns = buckets.charge_ns(1, use.limits.rpm)
     return replace(use, tat_requests_ns=buckets.take(use.tat_requests_ns, charged_ns, now_ns))
 
 
@@ -228,7 +247,7 @@ def _charged(truth: Grant, request: AdmissionRequest, lease: Lease, now_ns: int)
     use = uses.get(lease.family)
     if use is None:
         return uses
-    if use.limits.rpm and not request.epoch:
+    if not request.epoch:
         use = _one_request(use, now_ns)
     if use.limits.tpm:
         use = replace(use, tat_tokens_ns=buckets.take(use.tat_tokens_ns, lease.family_tokens_ns, now_ns))

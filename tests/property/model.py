@@ -55,9 +55,11 @@ class Own:
     def take(self, reserve: int, cost: int, now: int, month: tuple[int, int], *, run: bool = False) -> Fraction:
         used, spent = self.used_in(month)
         self.used, self.spent, self.month = used + reserve, spent + cost, month
-        share = Fraction(reserve, self.tpm) if self.tpm else Fraction(0)
-        if not run:
-            self.requests.take(Fraction(1, self.rpm) if self.rpm else Fraction(0), now)
+        if self.rpm and not run:
+            self.requests.take(Fraction(1, self.rpm), now)
+        if not self.tpm:  # a bucket without a limit stays untouched, also by a clock that is ahead
+            return Fraction(0)
+        share = Fraction(reserve, self.tpm)
         self.tokens.take(share, now)
         return share
 

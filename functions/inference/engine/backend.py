@@ -60,6 +60,8 @@ class Backend(Tokenizer, Protocol):
 
     sequences: int
     can_share_prefixes: bool
+    can_forget_ends: bool
+    """Whether `forget` can drop the last tokens of a sequence."""
 
     def decode(self, rows: Sequence[Row]) -> int:
         """Run a batch. Returns 0 when done, 1 when the key-value memory is full, any other number for an error."""

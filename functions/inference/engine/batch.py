@@ -14,8 +14,9 @@ Ready = list[tuple[Slot, int]]
 def plan(slots: Sequence[Slot], batch_tokens: int, prompt_budget_tokens: int) -> tuple[list[Row], Ready]:
     """Returns the rows of the next batch, and the row index of each slot whose next token can be sampled after it.
 
-    Generating slots come first, one token each, so that a long prompt does not stall a running stream. Prompts share
-    the rest evenly, shortest first, so that none starves. Sets `taken_tokens` of every slot.
+    Generating slots come first, one token each, so that a long prompt does not stall a running stream, and what was
+    guessed after it. Prompts share the rest evenly, shortest first, so that none starves; those of rows of batches get
+    what the others leave. Sets `taken_tokens` of every slot.
     """
     rows: list[Row] = []
     ready: Ready = []
@@ -23,13 +24,15 @@ def plan(slots: Sequence[Slot], batch_tokens: int, prompt_budget_tokens: int) ->
     for slot in slots:
         slot.taken_tokens = 0
     generating = [slot for slot in busy if slot.generating]
-    prompts = sorted((slot for slot in busy if not slot.generating), key=lambda slot: len(slot.pending))
+    prompts = sorted((slot for slot in busy if not slot.generating), key=lambda slot: (slot.low, len(slot.pending)))
     for slot in generating:
         _take(slot, 1, rows, ready)
+        rows += (Row(token, len(slot.cache) + 1 + n, slot.seq, True) for n, token in enumerate(slot.guessed))
     budget = min(prompt_budget_tokens, batch_tokens - len(rows))
     scored = max(1, SCORED_ROWS // max(1, sum(slot.scoring for slot in prompts)))
     for index, slot in enumerate(prompts):
-        share = -(-budget // (len(prompts) - index))  # rounded up, so that the last one gets at least one token
+        sharing = sum(other.low == slot.low for other in prompts[index:])
+        share = -(-budget // sharing)  # rounded up, so that the last one gets at least one token
         _take(slot, min(share, budget, scored) if slot.scoring else min(share, budget), rows, ready)
         budget -= slot.taken_tokens
     return rows, ready

@@ -9,7 +9,8 @@ from functions.inference.engine.batch import plan
 from functions.inference.engine.generation import Generation
 from functions.inference.engine.grammar_watch import GrammarWatch
 from functions.inference.engine.jobs import Failed, Finished, FinishReason, Job, Started
-from functions.inference.engine.prefill_budget import JUDGED_CALLS, PrefillBudget
+from functions.inference.engine.lookup import Lookup
+from functions.inference.engine.prefill_budget import FEWEST_TOKENS, JUDGED_CALLS, PrefillBudget
 from functions.inference.engine.service_rate import ServiceRate
 from functions.inference.engine.slots import Slot, leader_for, place, shared_prefix
 from functions.inference.errors import GenerationFailed, InferenceError, PromptTooSlow
@@ -27,6 +28,8 @@ class EngineLimits:
     step_target_ms: int = 100
     queue_places: int = 64
     queue_wait_s: float = 30.0
+    guess: bool = True
+    """Whether an answer's next tokens are guessed where it repeats what was before (ADR 118)."""
 
 
 class Decoder:
@@ -35,6 +38,7 @@ class Decoder:
     def __init__(self, backend: Backend, limits: EngineLimits, clock: Callable[[], float]) -> None:
         self._backend = backend
         self._batch_tokens = limits.batch_tokens
+        self._guesses = limits.guess and backend.can_forget_ends
         self._clock = clock
         self._slots = [Slot(seq) for seq in range(limits.slots)]
         self._prefill = PrefillBudget(limits.step_target_ms, limits.batch_tokens)
@@ -53,6 +57,11 @@ class Decoder:
     def full(self) -> bool:
         """Whether every slot is taken."""
         return all(slot.job is not None for slot in self._slots)
+
+    @property
+    def has_spare(self) -> bool:
+        """Whether a row of a batch may have a slot: one always stays free for a request, if there are several."""
+        return sum(slot.job is None for slot in self._slots) > min(1, len(self._slots) - 1)
 
     def occupy(self, job: Job) -> None:
         """Give a job a slot, reusing the longest prefix in memory."""
@@ -82,6 +91,7 @@ class Decoder:
     def step(self) -> bool:
         """Decode one batch; False when there was nothing to decode."""
         self._join_leaders()
+        self._guess()
         rows, ready = plan(self._slots, self._batch_tokens, self._prefill.tokens)
         if not rows:
             return False
@@ -91,7 +101,8 @@ class Decoder:
             self._recover(outcome)
             return True
         took_s = self._clock() - began_s
-        self._prefill.record(len(rows), took_s * 1000)
+        if not any(slot.guessed for slot in self._slots):  # those rows are no prompt's, and cost more
+            self._prefill.record(len(rows), took_s * 1000)
         self._watch.decoded(took_s)
         self.steps += 1
         self.decoded_tokens += len(rows)
@@ -107,8 +118,22 @@ class Decoder:
         )
         for slot, row in ready:
             self._advance(slot, row)
+            if slot.guessed:
+                self._backend.forget(slot.seq, len(slot.cache))
         self._drop_hopeless()
         return True
+
+    def _guess(self) -> None:
+        """Guess tokens of an answer that is alone, so that one call computes several; each is sampled as ever."""
+        for slot in self._slots:
+            slot.guessed = []
+        busy = [(slot, slot.job) for slot in self._slots if slot.job is not None]
+        if not self._guesses or len(busy) != 1:
+            return
+        slot, job = busy[0]
+        if slot.generating and job.sampling.matcher is None:
+            most_tokens = min(FEWEST_TOKENS, self._batch_tokens, job.max_tokens - job.completion_tokens) - 1
+            slot.guessed = slot.lookup.guess(slot.cache, slot.pending[0], most_tokens)
 
     def _drop_hopeless(self) -> None:
         """End jobs whose prompt alone takes longer than they have, once they had a few calls."""
@@ -141,15 +166,20 @@ class Decoder:
         if slot.job.max_tokens == 0:
             self._finish(slot, "length")
             return
-        try:
-            token, reason = slot.generation.advance(row)
-        except InferenceError as error:
-            self._release(slot, Failed(error))
-            return
-        if reason is not None:
-            self._finish(slot, reason)
-        else:
+        for guessed in (*slot.guessed, None):
+            try:
+                token, reason = slot.generation.advance(row)
+            except InferenceError as error:
+                self._release(slot, Failed(error))
+                return
+            if reason is not None:
+                self._finish(slot, reason)
+                return
             slot.pending = [token]
+            if token != guessed:
+                return
+            slot.cache.append(token)
+            row += 1
 
     def _finish(self, slot: Slot, reason: FinishReason) -> None:
         assert slot.generation is not None and slot.job is not None
@@ -162,7 +192,7 @@ class Decoder:
         generation.close()
         self._turn += 1
         slot.job, slot.generation, slot.following = None, None, None
-        slot.pending, slot.last_used = [], self._turn
+        slot.pending, slot.last_used, slot.lookup = [], self._turn, Lookup()
         self.service_rate.record(self._clock() - slot.started_s)
         job.events.put(last)
 

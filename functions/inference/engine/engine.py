@@ -30,6 +30,7 @@ IDLE_WAIT_S = 0.25
 class EngineStats:
     """The engine's load now, for health checks and metrics."""
 
+    slots: int
     running: int
     waiting: int
     steps: int
@@ -48,7 +49,7 @@ class Engine:
         on_crash: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._context_tokens = backend.context_tokens
-        self._queue_wait_s = limits.queue_wait_s
+        self._slots, self._queue_wait_s = limits.slots, limits.queue_wait_s
         self._clock = clock
         self._on_crash = on_crash
         self._lock = threading.Lock()
@@ -122,7 +123,8 @@ class Engine:
         """For health checks and metrics."""
         decoder = self._decoder
         running = decoder.running.total()
-        return EngineStats(running, len(self._queue), decoder.steps, decoder.decoded_tokens, self._retry_after_s())
+        waiting = len(self._queue)
+        return EngineStats(self._slots, running, waiting, decoder.steps, decoder.decoded_tokens, self._retry_after_s())
 
     def _idle(self) -> bool:
         with self._lock:
@@ -169,7 +171,7 @@ class Engine:
         with self._lock:
             waiting = self._queue.items()
         for job in waiting:
-            if now - job.queued_s > self._queue_wait_s:
+            if now - job.queued_s > self._queue_wait_s and not job.low:  # a row has time
                 self._end_waiting(job, Failed(Overloaded("Waited too long for a free slot.", self._retry_after_s())))
 
     def _end_waiting(self, job: Job, last: Failed | Finished) -> None:
@@ -181,7 +183,7 @@ class Engine:
         """Holds the lock, so that other threads count each job either in the queue or in a slot."""
         while True:
             with self._lock:
-                job = self._queue.peek(self._decoder.running)
+                job = self._queue.peek(self._decoder.running, low=self._decoder.has_spare)
                 if job is None or self._decoder.full:
                     return
                 self._queue.remove(job)

@@ -116,6 +116,8 @@ class Job:
     complete: Callable[[str], bool] | None = None
     """Given each piece of the answer's text by the decode thread; true ends the answer."""
     account: str = ""
+    low: bool = False
+    """A row of a batch: it takes no slot that a request may need at once, and of each batch what others leave."""
     deadline_s: float = float("inf")
     """Seconds on the monotonic clock."""
     logprobs: int | None = None

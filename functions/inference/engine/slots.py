@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from functions.inference.engine.generation import Generation
 from functions.inference.engine.jobs import Job
+from functions.inference.engine.lookup import Lookup
 
 SHARE_AT_LEAST_TOKENS = 8
 """A shorter shared prefix is not copied: copying and losing the slot's own cache costs more than it saves."""
@@ -29,6 +30,9 @@ class Slot:
     cache: list[int] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)
     """Tokens still to be decoded: the rest of the prompt, then one sampled token at a time."""
+    guessed: list[int] = field(default_factory=list)
+    """Tokens of the current batch after `pending`, in the hope that they will be sampled."""
+    lookup: Lookup = field(default_factory=Lookup)
     job: Job | None = None
     generation: Generation | None = None
     last_used: int = 0
@@ -44,6 +48,10 @@ class Slot:
     @property
     def generating(self) -> bool:
         return self.job is not None and self.job.completion_tokens > 0
+
+    @property
+    def low(self) -> bool:
+        return self.job is not None and self.job.low
 
     @property
     def scoring(self) -> bool:

@@ -12,6 +12,7 @@ from functions.inference.engine.batch import SCORED_ROWS
 from functions.inference.engine.jobs import Sampling, TokenLogprob
 from functions.inference.errors import ModelFileError
 from functions.inference.llama.grammar import GrammarCompiler
+from functions.inference.llama.runtime import complaints
 from functions.inference.llama.sampler import LlamaSampler
 from functions.inference.llama.vocab import LlamaVocab
 
@@ -30,6 +31,7 @@ class LlamaBackend(LlamaVocab):
         batch_tokens: int,
         threads: int,
         batch_threads: int | None = None,
+        kv_type: str = "f16",
     ) -> None:
         """`threads`: of a call with one token. `batch_threads`: of any other, by default as many."""
         super().__init__(model)
@@ -38,6 +40,7 @@ class LlamaBackend(LlamaVocab):
         self.context_tokens = min(context_tokens, trained) if trained > 0 else context_tokens
         self.sequences = sequences
         recurrent = llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(model)
+        self.can_forget_ends = not recurrent
         self.can_share_prefixes = not recurrent and llama_cpp.llama_model_n_swa(model) == 0
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = self.context_tokens * sequences
@@ -46,8 +49,13 @@ class LlamaBackend(LlamaVocab):
         # Logits for one row a sequence and for prompts that are scored; the default reserves batch x vocabulary.
         params.n_outputs_max = min(sequences + SCORED_ROWS, batch_tokens)
         params.n_threads, params.n_threads_batch = threads, batch_threads or threads
+        # With another type than f16 llama.cpp switches flash attention on, which it needs.
+        params.type_k = params.type_v = getattr(llama_cpp, f"GGML_TYPE_{kv_type.upper()}")
         params.kv_unified = True  # required: otherwise sharing a prefix between sequences aborts the process
+        complaints.clear()
         self._ctx = llama_cpp.llama_init_from_model(model, params)
+        if not self._ctx and (why := next((line for line in complaints if "V cache" in line or "K cache" in line), "")):
+            raise ModelFileError(f"SLUICE_INFERENCE_KV_TYPE={kv_type} is not possible for this model: {why}.")
         if not self._ctx:
             raise ModelFileError("The context does not fit the memory: lower SLUICE_INFERENCE_SLOTS.")
         self._memory = llama_cpp.llama_get_memory(self._ctx)

@@ -29,6 +29,7 @@ class _Work:
     account: str
     inputs: Sequence[Sequence[int]]
     keep: Keep
+    low: bool = False
     given_up: threading.Event = field(default_factory=threading.Event)
     vectors: "Future[list[Vector]]" = field(default_factory=Future)
 
@@ -61,16 +62,19 @@ class Embedder(LlamaVocab):
         timeout_s: float,
         account: str = "",
         keep: Keep = lambda tokens, vector: None,
+        *,
+        low: bool = False,
     ) -> list[Vector]:
         """One vector per input, within `timeout_s` seconds. Accounts take turns. `keep` gets each as soon as it is
-        there, so that a request that was too long for its time needs less when it is repeated.
+        there, so that a request that was too long for its time needs less when it is repeated. `low`: it is a row of a
+        batch, which waits for all others.
 
         Raises ContextTooLong, Overloaded, DeadlineExceeded or GenerationFailed.
         """
         for tokens in inputs:
             if len(tokens) > self.context_tokens:
                 raise ContextTooLong(len(tokens), self.context_tokens, "input")
-        work = _Work(account, inputs, keep)
+        work = _Work(account, inputs, keep, low)
         with self._lock:
             if not self._queue.offer(work):
                 raise Overloaded("All places in the embeddings queue are taken.", BUSY_RETRY_S)
@@ -96,10 +100,10 @@ class Embedder(LlamaVocab):
         llama_cpp.llama_batch_free(self._batch)
         llama_cpp.llama_free(self._ctx)
 
-    def _serve(self) -> None:
-        """Do the next request's work, which may be another one than this call was submitted for."""
+    def _serve(self, *, low: bool = True) -> None:
+        """Do the next request's work, which may be another one than this call was submitted for. `low`: or a row's."""
         with self._lock:
-            work = self._queue.peek(Counter())
+            work = self._queue.peek(Counter(), low=low)
             if work is None:
                 return  # its caller gave up
             self._queue.remove(work)
@@ -115,6 +119,8 @@ class Embedder(LlamaVocab):
         for group in self._groups(work.inputs):
             if work.given_up.is_set():
                 raise DeadlineExceeded("The caller closed the connection.")
+            if work.low:
+                self._serve(low=False)
             for tokens, vector in zip(group, self._embed_group(group), strict=True):
                 work.keep(tokens, vector)
                 vectors.append(vector)

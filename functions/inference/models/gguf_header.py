@@ -21,8 +21,6 @@ MOST_KEPT_BYTES = 1 << 20
 MOST_DIMENSIONS = 8
 MOST_LAYERS = 4096
 """Longer arrays of numbers are skipped, as vocabularies have them."""
-BYTES_A_VALUE = 2
-"""Keys and values are 16-bit floats."""
 MOST_ENTRIES = 1_000_000
 """Of keys, of tensors, and of an array of texts: vocabularies have up to about 300,000."""
 ALIGNMENT_BYTES = 32
@@ -66,8 +64,8 @@ class GgufHeader:
     layers: int
     dimensions: int
     """The length of a vector within the model, and of an embedding."""
-    token_bytes: int
-    """Memory that the keys and values of one token take in a context."""
+    token_values: int
+    """Numbers in the keys and values of one token in a context."""
     whole_bytes: int
     """The least size of the file that has all of its tensors."""
 
@@ -217,12 +215,12 @@ def _header(values: Mapping[str, Any], parameters: int, whole_bytes: int) -> Ggu
         files=of("split.count", int, 1),
         layers=of(f"{family}.block_count", int, 0),
         dimensions=of(f"{family}.embedding_length", int, 0),
-        token_bytes=_token_bytes(values, family),
+        token_values=_token_values(values, family),
         whole_bytes=whole_bytes,
     )
 
 
-def _token_bytes(values: Mapping[str, Any], family: str) -> int:
+def _token_values(values: Mapping[str, Any], family: str) -> int:
     """Counted as if every layer had attention, so that models with others are not counted too low."""
 
     def number(key: str, missing: int) -> int:
@@ -234,8 +232,8 @@ def _token_bytes(values: Mapping[str, Any], family: str) -> int:
     heads = max(1, number("attention.head_count", 1))
     width = number("embedding_length", 0) // heads
     length = number("attention.key_length", width) + number("attention.value_length", width)
-    heads_stored: int = number("attention.head_count_kv", heads)
-    return number("block_count", 0) * heads_stored * length * BYTES_A_VALUE
+    layers: int = number("block_count", 0)
+    return layers * number("attention.head_count_kv", heads) * length
 
 
 def kind_of(start: bytes) -> str:

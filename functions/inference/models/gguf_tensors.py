@@ -10,6 +10,10 @@ BLOCKS = {
 """By ggml's type: the values of a block, and its bytes."""
 
 
+KV_TYPES = {"f16": 1, "q8_0": 8, "q4_0": 2}
+"""ggml's types for the keys and values of a context, by the names of the setting."""
+
+
 def tensor_bytes(kind: int, values: int) -> int:
     """0 for a type that is not known, such as one of a newer version."""
     per_block, size_bytes = BLOCKS.get(kind, (1, 0))

@@ -140,6 +140,7 @@ class Loader:
             batch_tokens=settings.batch_tokens,
             threads=threads.one,
             batch_threads=threads.more,
+            kv_type=settings.kv_type,
         )
         engine = Engine(backend, limits_of(settings), on_crash=self._on_crash)
         prompts = PromptTokenizer(backend, backend.control_tokens())
@@ -209,6 +210,7 @@ def limits_of(settings: InferenceSettings) -> EngineLimits:
         step_target_ms=settings.step_target_ms,
         queue_places=settings.queue_size,
         queue_wait_s=settings.queue_wait_ms / 1000,
+        guess=settings.guess,
     )
 
 

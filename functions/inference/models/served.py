@@ -9,6 +9,7 @@ from typing import Any
 from functions.inference.errors import ModelFileError
 from functions.inference.models.catalogue import DEFAULT_EMBEDDING_MODEL, Capability, CatalogueModel, resolve
 from functions.inference.models.gguf_header import GgufHeader, read_header
+from functions.inference.models.gguf_tensors import KV_TYPES, tensor_bytes
 from functions.inference.models.memory import fit, spent_bytes, why_too_large
 from functions.inference.models.model_file import expected_sha256, sha256_of
 from functions.inference.models.s3_model import bring, is_s3
@@ -117,7 +118,7 @@ def looked_at(given: str, settings: InferenceSettings, *, pinned: bool = False) 
     except ModelFileError as error:
         return replace(model, fault=str(error))
     context_tokens, stat = header.context_within(settings.context_tokens), path.stat()
-    sequences = 1 if "embeddings" in capabilities else settings.slots
+    sequences, kv_type = (1, "f16") if "embeddings" in capabilities else (settings.slots, settings.kv_type)
     if "embeddings" in capabilities:
         prefixes, version = _as_embedding(entry, path, settings)
         model = replace(model, prefixes=prefixes, version=version)
@@ -127,7 +128,7 @@ def looked_at(given: str, settings: InferenceSettings, *, pinned: bool = False) 
         header=header,
         context_tokens=context_tokens,
         weights_bytes=stat.st_size,
-        context_bytes=sequences * context_tokens * header.token_bytes,
+        context_bytes=tensor_bytes(KV_TYPES[kv_type], sequences * context_tokens * header.token_values),
         created_s=int(stat.st_mtime),
     )
 

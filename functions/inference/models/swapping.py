@@ -54,8 +54,8 @@ class Place:
 class Use:
     """A request's claim on a model. Whoever asked for it calls `leave` in the end, whatever happened."""
 
-    def __init__(self, models: "Models", place: Place, account: str) -> None:
-        self._models, self.place, self.account = models, place, account
+    def __init__(self, models: "Models", place: Place, account: str, *, low: bool) -> None:
+        self._models, self.place, self.account, self.low = models, place, account, low
         self._decided = threading.Event()
         self._error: InferenceError | None = None
         self.model: Loaded | None = None
@@ -99,9 +99,10 @@ class Models:
 
     # ---- from any thread
 
-    def ask(self, place: Place, account: str = "") -> Use:
-        """Raises Draining, ModelUnavailable (the model cannot be loaded) and Overloaded (too many wait)."""
-        use = Use(self, place, account)
+    def ask(self, place: Place, account: str = "", *, low: bool = False) -> Use:
+        """Raises Draining, ModelUnavailable (the model cannot be loaded) and Overloaded (too many wait, or it is a row
+        of a batch and other models have requests, one of which might have to go)."""
+        use = Use(self, place, account, low=low)
         with self._changed:
             if self._stopped:
                 raise _draining()
@@ -110,6 +111,8 @@ class Models:
                 return use
             if fault := place.served.fault or (place.fault if self._clock() < place.fault_until_s else ""):
                 raise ModelUnavailable(fault)
+            if low and any(one.uses or one.waiting for one in self.places if one is not place):
+                raise Overloaded("Other models are in use.", FULL_RETRY_S)
             if not self._queue.offer(use):
                 raise Overloaded("Too many requests wait for a model to be loaded.", FULL_RETRY_S)
             place.waiting.append(use)

@@ -169,7 +169,8 @@ class Choices:
         if job.again is None:
             return [Failed(SchemaNotMet(fault, self.counts.prompt + self.counts.completion))]
         second = job.again(fault)
-        second.account, second.deadline_s, second.events = job.account, job.deadline_s, job.events
+        second.account, second.low, second.deadline_s = job.account, job.low, job.deadline_s
+        second.events = job.events
         try:
             self._submit(second)
         except ContextTooLong:

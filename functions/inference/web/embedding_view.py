@@ -25,12 +25,13 @@ def embeddings(service: InferenceService) -> Response:
     body = parse(EmbeddingRequest, request.get_data())
     deadline_s = job_builder.deadline_of(request.headers, service.settings)
     account = request.headers.get("x-sluice-account", "")[:128]
-    with model_in_silence(service.embeddings(body.model, account), deadline_s) as model:
+    low = job_builder.is_low(request.headers)
+    with model_in_silence(service.embeddings(body.model, account, low=low), deadline_s) as model:
         assert isinstance(model, EmbeddingModel)
         if body.dimensions is not None and body.dimensions > model.embedder.dimensions:
             raise InvalidRequest(f"This model's vectors have {model.embedder.dimensions} dimensions.", "dimensions")
         inputs = token_lists(body.input, model, model.prefixes.get(body.input_type or "", ""))
-        vectors, cached = _vectors(model, inputs, deadline_s, account)
+        vectors, cached = _vectors(model, inputs, deadline_s, account, low=low)
     data = [
         {"object": "embedding", "index": index, "embedding": written(vector, body)}
         for index, vector in enumerate(vectors)
@@ -47,7 +48,7 @@ def embeddings(service: InferenceService) -> Response:
 
 
 def _vectors(
-    model: EmbeddingModel, inputs: Sequence[Sequence[int]], deadline_s: float, account: str
+    model: EmbeddingModel, inputs: Sequence[Sequence[int]], deadline_s: float, account: str, *, low: bool
 ) -> tuple[list[Vector], int]:
     """The vectors, and how many tokens of the inputs were not computed, because their vectors were there."""
     keys = [tuple(tokens) for tokens in inputs]
@@ -56,7 +57,7 @@ def _vectors(
     if missing:
         left_s = max(0.0, deadline_s - time.monotonic())
         keep = partial(model.cache.put, account)
-        known |= dict(zip(missing, model.embedder.embed(missing, left_s, account, keep), strict=True))
+        known |= dict(zip(missing, model.embedder.embed(missing, left_s, account, keep, low=low), strict=True))
     return [known[key] for key in keys], sum(map(len, keys)) - sum(map(len, missing))
 
 

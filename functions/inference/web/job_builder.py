@@ -257,6 +257,11 @@ def deadline_of(headers: Headers, settings: InferenceSettings) -> float:
     return deadline_s(headers.get("x-sluice-deadline-ms"), settings.request_timeout_ms)
 
 
+def is_low(headers: Headers) -> bool:
+    """Whether the request is a row of a batch."""
+    return headers.get("x-sluice-priority") == "low"
+
+
 def deadline_s(header_ms: str | None, default_ms: int) -> float:
     """The deadline in seconds on the monotonic clock, at most `default_ms` from now. Raises InvalidRequest."""
     if header_ms is None:

@@ -76,9 +76,10 @@ class InferenceService:
                 self._loader.start()
                 threading.Thread(target=self._drain_when_asked, name="drain", daemon=True).start()
 
-    def chat(self, name: str, capability: Capability = "chat", account: str = "") -> Use:
-        """A claim on a generating model. Raises UnknownModel, ModelUnavailable, Overloaded, Draining, and
-        InvalidRequest if the model lacks the capability: a file without a chat template only completes text."""
+    def chat(self, name: str, capability: Capability = "chat", account: str = "", *, low: bool = False) -> Use:
+        """A claim on a generating model; `low`: of a row of a batch. Raises UnknownModel, ModelUnavailable, Overloaded,
+        Draining, and InvalidRequest if the model lacks the capability: a file without a chat template only completes
+        text."""
         models = self._served()
         place = _named(models, name)
         can = place.served.entry.capabilities
@@ -86,15 +87,15 @@ class InferenceService:
             raise InvalidRequest(f"The model `{name}` makes embeddings only; it generates no text.", "model")
         if can and capability not in can:
             raise InvalidRequest(f"The file of the model `{name}` has no chat template: use /v1/completions.", "model")
-        return models.ask(place, account)
+        return models.ask(place, account, low=low)
 
-    def embeddings(self, name: str, account: str = "") -> Use:
+    def embeddings(self, name: str, account: str = "", *, low: bool = False) -> Use:
         """A claim on an embedding model. Raises as `chat`."""
         models = self._served()
         place = _named(models, name)
         if not place.served.embeds and place.served.entry.capabilities:
             raise InvalidRequest(f"The model `{name}` makes no embeddings.", "model")
-        return models.ask(place, account)
+        return models.ask(place, account, low=low)
 
     def _served(self) -> Models:
         if self._draining:
@@ -201,7 +202,9 @@ def _named(models: Models, name: str) -> Place:
 
 def _together(stats: list[EngineStats]) -> dict[str, int]:
     every = [asdict(one) for one in stats]
-    found = {name: sum(one[name] for one in every) for name in ("running", "waiting", "steps", "decoded_tokens")}
+    found = {
+        name: sum(one[name] for one in every) for name in ("slots", "running", "waiting", "steps", "decoded_tokens")
+    }
     return found | {"retry_after_s": max((one["retry_after_s"] for one in every), default=1)}
 
 

@@ -118,6 +118,7 @@ def healthz() -> tuple[Response, int]:
 def _respond(body: SamplingFields, capability: Capability, begun: Callable[[ChatModel], Begun]) -> Response:
     settings = service().settings
     deadline_s, account = job_builder.deadline_of(request.headers, settings), _account()
+    low = job_builder.is_low(request.headers)
     caller = Caller(request.environ, settings.write_timeout_ms / 1000)
     tracing, above = current_app.extensions["tracing"], request.headers.get("traceparent")
 
@@ -125,14 +126,14 @@ def _respond(body: SamplingFields, capability: Capability, begun: Callable[[Chat
         assert isinstance(model, ChatModel)
         jobs, shapes = begun(model)
         for job in jobs:
-            job.account, job.deadline_s = account, deadline_s
+            job.account, job.low, job.deadline_s = account, low, deadline_s
         choices = Choices(jobs, shapes, body.n or 1, model.engine.submit)
         if tracing is not None and above:
             for job in jobs:
                 job.watch = tracing(above, job)
         return choices
 
-    claim = Claim(service().chat(body.model, capability, account), begin, caller, deadline_s)
+    claim = Claim(service().chat(body.model, capability, account, low=low), begin, caller, deadline_s)
     try:
         if not body.stream:
             return _whole(claim)

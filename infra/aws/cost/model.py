@@ -83,7 +83,7 @@ def idle() -> list[Line]:
         Line("sweeper, once a minute", f"{runs_a_month('SweeperFunction'):,.0f} runs", sweeps, 0.0),
         Line("its reads", f"{reads:,.0f} read units", *(2 * [reads / MILLION * price("dynamodb_million_read_units")])),
         Line("ingestion, on its schedule", f"{runs_a_month('IngestionFunction'):,.0f} runs", leftovers, 0.0),
-        Line("Lambda asking two queues", f"{polls:.2f} million times", *_beyond_free(polls, "sqs_million_requests")),
+        Line("Lambda asking four queues", f"{polls:.2f} million times", *_beyond_free(polls, "sqs_million_requests")),
         Line("store", f"{store_gb:g} GB", *_beyond_free(store_gb, "dynamodb_gb_month")),
         Line("point-in-time recovery", f"{store_gb:g} GB", *(2 * [store_gb * price("dynamodb_pitr_gb_month")])),
         Line("alarms", f"{metrics} metrics", *_beyond_free(metrics, "cloudwatch_alarm_metric_month")),

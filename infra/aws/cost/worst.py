@@ -6,6 +6,7 @@ from the code where it has an end, and is assumed elsewhere.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import fsum
 
 from infra import reference
 from infra.aws.cost.bounds import Bounds, Method
@@ -33,11 +34,11 @@ def worst_month(given: Mapping[str, str], at_once: int = SMALL_ACCOUNT) -> list[
     """The lines and their sum. `at_once`: the account's limit, which counts where nothing is reserved."""
     bounds = Bounds(given)
     lines = [*_calls(bounds), *_functions(bounds, at_once), *_store(bounds), *_rest(bounds)]
-    return [*lines, Most("**together**", "", sum(one.usd for one in lines))]
+    return [*lines, Most("**together**", "", fsum(one.usd for one in lines))]
 
 
 def _calls(bounds: Bounds) -> list[Most]:
-    rate = sum(bounds.rates.values())
+    rate = fsum(bounds.rates.values())
     calls = rate * SECONDS
     bytes_out = sum(rate * _answer_bytes(method) for method, rate in bounds.rates.items()) * SECONDS
     return [
@@ -104,7 +105,8 @@ def _store(bounds: Bounds) -> list[Most]:
     reads, writes = bounds.units
     kept_gb = writes * SECONDS * 1024 / 1e9 / 2
     kept_usd = kept_gb * (price("dynamodb_gb_month") + price("dynamodb_pitr_gb_month"))
-    uploads = sum(bounds.rates[method] for method in (("POST", "/v1/files"), ("POST", "/my/documents"))) * SECONDS
+    routes = ("/v1/files", "/v1/uploads/{upload_id}/parts", "/my/documents")
+    uploads = sum(bounds.rates["POST", route] for route in routes) * SECONDS
     files_gb = uploads * MAX_FILE_BYTES / 1e9 / 2
     puts = uploads * assumed("objects_an_upload") / 1000 * price("s3_thousand_puts")
     return [

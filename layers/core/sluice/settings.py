@@ -24,12 +24,16 @@ class Common(Settings):
     service: str = Field("sluice", description="the function's name, in its metrics")
     metrics_namespace: str = Field("Sluice", description="CloudWatch's namespace, one for each deployment")
     local: bool = Field(False, description="a one-machine run: /_local and /metrics exist")
+    admin_command: str = Field("sluice admin create you@example.org", description="what makes the first admin there")
 
     allowed_origins: str = Field(
         "", description="origins, comma-separated, whose pages may call the API from a browser; `*` (any) for /v1 only"
     )
 
     run_queue_url: str = Field("", description="on AWS: the queue of runs; empty: a folder in `data_dir`")
+
+    webhook_queue_url: str = Field("", description="on AWS: the queue of webhooks; empty: a folder in `data_dir`")
+    batch_queue_url: str = Field("", description="on AWS: the queue of batches; empty: a folder in `data_dir`")
 
     base_url_parameter: str = Field("", description="on AWS: the SSM parameter that holds the base URL instead")
 
@@ -87,7 +91,15 @@ class Mailer(Common):
     )
     mail_from: str = "Sluice <no-reply@localhost>"
     smtp_url_parameter: str = Field("", description="SecureString: `smtp://user:pass@host:port`")
+    dkim_selector: str = Field("", pattern=r"^[A-Za-z0-9-]*$", description="of the key that signs mails by SMTP")
     ses_configuration_set: str = Field("", description="where SES publishes bounces; empty: the identity's default")
+
+
+class Bounces(Common):
+    mail_notices_secret: str = Field(
+        "", description="proves the provider's notices: Postmark's password, Mailgun's signing key, Resend's whsec_…"
+    )
+    mail_notices_secret_parameter: str = Field("", description="on AWS: the SecureString that holds it")
 
 
 def model_names(text: str) -> dict[str, str]:
@@ -138,6 +150,9 @@ class Documents(Common):
     """Files, vector stores and their search."""
 
     default_storage_mb: int = Field(100, ge=0, description="MiB of files an account may hold; more get 413")
+    batch_file_mb: int = Field(
+        100, ge=4, le=1024, description="MiB of a file of purpose `batch`; on AWS Lambda in parts of 4"
+    )
     documents_bucket: str = Field("", description="the S3 bucket of a deployment; empty: a folder in `data_dir`")
     search_url: str = Field("", description="URL of the `search` function; empty: search in this process")
     embedding_model: str = Field(
@@ -151,6 +166,10 @@ class Documents(Common):
     @classmethod
     def _empty_is_none(cls, text: object) -> object:
         return None if text == "" else text
+
+
+class Events(Common):
+    event_bus: str = Field("", description="on AWS: the bus of EventBridge that gets domain events; empty: none does")
 
 
 class Admin(Common):
@@ -178,6 +197,11 @@ def mailer() -> Mailer:
 
 
 @cache
+def bounces() -> Bounces:
+    return Bounces()
+
+
+@cache
 def gateway() -> Gateway:
     return Gateway()
 
@@ -185,6 +209,11 @@ def gateway() -> Gateway:
 @cache
 def documents() -> Documents:
     return Documents()
+
+
+@cache
+def events() -> Events:
+    return Events()
 
 
 @cache

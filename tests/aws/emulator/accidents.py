@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from tests.e2e.people import Person, ask, register
 from tests.integration.inference.server import Server
 
 GATEWAY = (b"/bootstrap", b"/lambda-adapter", b"gunicorn")  # in the emulator's session; the model server has another
+CRAWL_PAUSE_SECONDS, CRAWL_WORK_SECONDS = 0.9, 0.005
 
 
 @dataclass(frozen=True)
@@ -50,30 +52,63 @@ def leases(deployment: Deployment, account_id: str) -> set[str]:
 
 def gateways(deployment: Deployment) -> list[int]:
     """All processes of all environments of the gateway, because a surviving worker would settle the request."""
-    found = []
+    folders = _processes(deployment, "cmdline", lambda words: any(word.endswith(GATEWAY) for word in words))
+    return [int(folder.name) for folder in folders]
+
+
+def environments(deployment: Deployment, function: str) -> list[int]:
+    """The processes of a function (its logical id) that has no adapter: one for each environment."""
+    name = f"AWS_LAMBDA_FUNCTION_NAME={deployment.physical[function]}".encode()
+    return [int(folder.name) for folder in _processes(deployment, "environ", lambda words: name in words)]
+
+
+def _processes(deployment: Deployment, file: str, wanted: Callable[[list[bytes]], bool]) -> Iterator[Path]:
+    """The folders in /proc of the emulator's session where the words of this file are wanted."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
+            words = (folder / file).read_bytes().split(b"\0")
             session = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
         except OSError:  # the process has ended
             continue
-        if session == deployment.emulator.pid and any(word.endswith(GATEWAY) for word in words):
-            found.append(int(folder.name))
-    return found
+        if session == deployment.emulator.pid and wanted(words):
+            yield folder
 
 
 @contextmanager
 def _stopped(model: Server) -> Iterator[None]:
     """Stops the model server and its worker, so that a request hangs with an open connection."""
-    children = Path(f"/proc/{model.process.pid}/task/{model.process.pid}/children").read_text()
-    pids = [model.process.pid, *map(int, children.split())]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    _signal(model, signal.SIGSTOP)
     try:
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        _signal(model, signal.SIGCONT)
+
+
+@contextmanager
+def crawling(model: Server) -> Iterator[None]:
+    """Lets the model server work for a moment each second, so that a short answer takes many seconds."""
+    done = threading.Event()
+
+    def crawl() -> None:
+        while not done.is_set():
+            with _stopped(model):
+                done.wait(CRAWL_PAUSE_SECONDS)
+            done.wait(CRAWL_WORK_SECONDS)
+
+    thread = threading.Thread(target=crawl)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _signal(model: Server, number: signal.Signals) -> None:
+    """To the model server and its worker."""
+    children = Path(f"/proc/{model.process.pid}/task/{model.process.pid}/children").read_text()
+    for pid in [model.process.pid, *map(int, children.split())]:
+        os.kill(pid, number)
 
 
 def registered_while_ses_refuses(deployment: Deployment) -> str:

@@ -80,6 +80,9 @@ def known(template: Template) -> Template:
         api = resources["Api"]["Properties"]  # it takes `*~1*` literally
         api["BinaryMediaTypes"] = [kind.replace("~1", "/") for kind in api.get("BinaryMediaTypes", [])]
         _make_gateway_responses_resources(resources, api["Body"])
+        for path in api["Body"]["paths"].values():
+            if (method := path.pop("x-amazon-apigateway-any-method", None)) is not None:
+                path["any"] = method
     for name, one in list(told.items()):
         if "DkimDNSToken" in json.dumps(one) or ("Ref" in one["Value"] and one["Value"]["Ref"] not in resources):
             del told[name]  # for the owner's DNS, or of an alarm that was left out

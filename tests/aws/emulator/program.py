@@ -108,6 +108,7 @@ def main() -> None:
     # After each call it waits 50 ms for a first line on stderr: every answer would take that much longer.
     lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.001, 0.001, 0.05)
     lambda_runtime.zipfile = types.SimpleNamespace(**(vars(zipfile) | {"ZipFile": _UnpackedOnce}))
+    apigateway_v1._OPENAPI_HTTP_METHODS.add("any")  # as `packages.known` names what it calls but does not import
     apigateway_v1._extract_lambda_ref_from_integration_uri = _function
     lambda_svc.lambda_execute_result_to_api_proxy_response = _answer
     provisioners._lambda_url_attributes = _url

@@ -1,6 +1,7 @@
 """docs/api.md behind API Gateway and two kinds of functions: bad bodies, unusual headers, bytes."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -127,3 +128,29 @@ def test_an_image_is_served_as_its_bytes(deployment: Deployment, accepted: str) 
     answer = send(deployment, "GET", "/static/favicon.svg", headers={"Accept": accepted})
     assert answer.status_code == 200
     assert answer.content.lstrip().startswith(b"<svg")
+
+
+OTHER_ORIGIN = "https://ada.example"
+
+
+def test_a_page_of_an_origin_in_the_settings_may_call_both_apis_and_others_may_not(
+    deployment: Deployment, admin: Person
+) -> None:
+    read = admin.call("GET", "/admin/settings").json()
+    given = {"version": read["version"], "site": {"allowed_origins": [OTHER_ORIGIN]}, "models": read["models"]}
+    assert admin.call("PUT", "/admin/settings", json=given).status_code == 200
+
+    def allowed(path: str, origin: str) -> tuple[int, str | None]:
+        asked = {"Origin": origin, "Access-Control-Request-Method": "PATCH"}
+        answer = send(deployment, "OPTIONS", path, headers=asked)
+        return answer.status_code, answer.headers.get("access-control-allow-origin")
+
+    paths = ("/account", "/tokens/tok_x", "/auth/login", "/chats/chat_x/messages", "/admin/users", "/v1/models")
+    for path in paths:  # each of another function, which reads the settings once in a while
+        until = time.monotonic() + 120
+        while allowed(path, OTHER_ORIGIN) != (204, OTHER_ORIGIN):
+            assert time.monotonic() < until, (path, allowed(path, OTHER_ORIGIN))
+            time.sleep(1)
+        assert allowed(path, "https://eve.example")[1] is None, path
+    answer = send(deployment, "GET", "/account", headers={"Origin": OTHER_ORIGIN})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (401, OTHER_ORIGIN)

@@ -17,13 +17,21 @@ from flask import Flask, request
 
 FUNCTIONS = str(Path(__file__).parents[3] / "functions") + os.sep
 TESTS = str(Path(__file__).parents[2]) + os.sep
-STREAMS = os.path.join("sluice", "http", "gateway", "streaming.py")  # the gateway's: sends when a request has ended
-assert (Path(__file__).parents[3] / "layers" / "core" / STREAMS).is_file()
+LAYER = Path(__file__).parents[3] / "layers" / "core"
+# Work that goes on in threads of its own, or when a request has ended, and whose it is.
+THREADS = {
+    str(LAYER / "sluice" / "http" / "gateway" / "streaming.py"): "gateway",
+    str(LAYER / "sluice" / "services" / "gateway" / "sweep.py"): "sweeper",
+}
+assert all(Path(file).is_file() for file in THREADS)
 VARIABLE = "IAM_RECORD"  # the file to write, and beside it one for each other process of the run: NAME.gw0, …
 DONE = ".done"  # beside it, when the run has ended
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 # Tests that bring calls about as the functions do; of a run of everything, only theirs count.
-SUITES = ("accounts", "tokens", "mails", "gateway", "chats", "documents", "usage", "operations", "pages", "settings")
+SUITES = (
+    "accounts", "tokens", "mails", "gateway", "chats", "documents", "usage", "operations", "pages", "settings",
+    "webhooks",
+)  # fmt: skip
 BY_HAND = "tests/integration/gateway/admission/"  # calls the store itself
 IN_A_TRANSACTION = {
     "Put": "PutItem",
@@ -123,8 +131,8 @@ def _caller() -> str:
             return "gateway" if function == "worker" else function  # whose role it has
         if file == __file__ and code == "dispatched":
             return str(frame.f_locals["function"])
-        if file.endswith(STREAMS):
-            return "gateway"
+        if file in THREADS:
+            return THREADS[file]
         if file.startswith(TESTS) and file != __file__:
             return ""
         frame = frame.f_back  # type: ignore[assignment]

@@ -29,11 +29,12 @@ COUNTED_EMBEDDINGS = {
 LEFT_BY_A_DELETION_THAT_BROKE_OFF = {
     *(
         ("sweeper", "BatchWriteItem", name)
-        for name in ("contents", "documents", "mails", "rollups", "sessions", "tokens")
+        for name in ("contents", "documents", "mails", "rollups", "sessions", "tokens", "webhooks")
     ),
     ("sweeper", "DeleteItem", "accounts"),
     ("sweeper", "UpdateItem", "audit"),
     ("accounts", "BatchWriteItem", "documents"),
+    ("accounts", "BatchWriteItem", "webhooks"),
     ("accounts", "UpdateItem", "audit"),
 }
 DOCUMENTS = {

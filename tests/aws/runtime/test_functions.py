@@ -152,12 +152,33 @@ def test_the_worker_leaves_a_run_that_is_gone_and_a_message_without_one(start: S
     assert start("WorkerFunction")({"Records": records}) == {"batchItemFailures": []}
 
 
+def test_a_webhook_is_made_and_told_of_a_response(start: Start, person: Person) -> None:
+    """The secret is sealed by one function and opened by the other. The receiver's name leads nowhere."""
+    made = start("WebhooksFunction")(
+        post("/webhooks", {"url": "https://hook.invalid/", "events": ["token.expiring"]}, **person.logged_in)
+    )
+    assert made["statusCode"] == 201
+    queued = json.dumps({"account_id": person.account_id, "run_id": f"hook#{body(made)['id']}"})
+    function = start("EventsFunction")
+    assert function({"Records": [{"messageId": "1", "body": queued}]}) == {"batchItemFailures": []}
+    assert function(stream_event("runs", {"account_id": "usr_gone", "run_id": "live"})) == {"batchItemFailures": []}
+
+
 ANSWERED = {
     "BouncesFunction", "FilesFunction", "SearchFunction", "IngestionFunction",
-    "RegistrationFunction", "VerificationFunction", "AccountsFunction", "TokensFunction", "MeteringFunction",
-    "MailerFunction", "SweeperFunction", "UsageFunction", "ChatsFunction", "AdminFunction", "WebFunction",
-    "WorkerFunction",
+    "RegistrationFunction", "VerificationFunction", "AccountsFunction", "FactorsFunction", "TokensFunction",
+    "MeteringFunction", "MailerFunction", "SweeperFunction", "UsageFunction", "ChatsFunction", "AdminFunction",
+    "WebFunction", "WorkerFunction", "WebhooksFunction", "EventsFunction",
 }  # fmt: skip
+
+
+def test_factors_asks_for_a_session_and_refuses_a_challenge_that_is_none(start: Start, person: Person) -> None:
+    function = start("FactorsFunction")
+    assert body(function(api_event("GET", "/account/factors", **person.logged_in)))["data"] == []
+    begun = function(api_event("POST", "/account/factors/totp", **person.logged_in))
+    assert begun["statusCode"] == 200 and body(begun)["otpauth_url"].startswith("otpauth://totp/")
+    refused = function(post("/auth/login/factor", {"challenge": "chl_x", "code": "123456"}))
+    assert refused["statusCode"] == 401
 
 
 def test_every_function_of_the_template_is_tested() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from functions.accounts import app as accounts
+from functions.factors import app as factors
 from functions.tokens import app as tokens
 from sluice.adapters.tokens.keys import ensure_keys
 from sluice.http.app import create_app
@@ -26,6 +27,6 @@ def world(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         monkeypatch.setenv(name, value)
     forget_everything()
     ensure_keys(tmp_path)
-    app = create_app([accounts.blueprint, tokens.blueprint])
+    app = create_app([accounts.blueprint, factors.blueprint, tokens.blueprint])
     yield World(app, app.test_client(use_cookies=False))
     forget_everything()

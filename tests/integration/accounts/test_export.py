@@ -9,7 +9,7 @@ from tests.integration.operations.town import Town
 
 PARTS = {
     "exported_at", "account", "limits", "quota", "sessions", "tokens", "requests", "contents", "mails", "audit",
-    "files", "vector_stores", "refusals",
+    "files", "vector_stores", "webhooks", "refusals", "factors", "identities", "recovery_codes_left",
 }  # fmt: skip
 
 

@@ -208,10 +208,10 @@ def test_a_session_that_a_reset_ends_issues_no_api_token_after_it(
     code, real = mailed_code(account), stores.grant_store().add_live
     body = {"token": code, "password": NEW, "keep_tokens": keep_tokens}
 
-    def late(*arguments: Any) -> None:
+    def late(*arguments: Any, **named: Any) -> None:
         client = world.app.test_client(use_cookies=False)
         assert client.post("/auth/reset-password", json=body).status_code == 200
-        real(*arguments)
+        real(*arguments, **named)
 
     with monkeypatch.context() as slow:
         slow.setattr(stores.grant_store(), "add_live", late)
@@ -248,9 +248,9 @@ def test_a_change_of_address_asked_by_a_session_that_a_reset_ends_is_not_mailed(
     forgot(world, account.email)
     code, real = mailed_code(account), stores.account_store().put_code
 
-    def late(*arguments: Any) -> None:
+    def late(*arguments: Any, **named: Any) -> None:
         assert reset(world, code).status_code == 200
-        real(*arguments)
+        real(*arguments, **named)
 
     with monkeypatch.context() as slow:
         slow.setattr(stores.account_store(), "put_code", late)

@@ -11,12 +11,25 @@ import pytest
 from sluice.adapters.tokens.keys import ensure_keys
 from tests.conftest import Store
 
-WAITED_FOR = ("registration", "verification", "accounts", "tokens", "usage", "chats", "files", "gateway", "web")
+WAITED_FOR = (
+    "registration",
+    "verification",
+    "accounts",
+    "factors",
+    "webhooks",
+    "tokens",
+    "usage",
+    "chats",
+    "files",
+    "gateway",
+    "web",
+)
 STORES = (
     "account_store", "audit_log", "ledger_reader", "rollup_store", "content_store", "hot_store", "throttles",
     "session_store", "token_store", "grant_store", "mail_store", "chat_store", "file_store", "vector_store_store",
+    "factor_store", "webhook_store",
 )  # fmt: skip
-HEAVY = ("boto3", "botocore", "pynamodb", "awscrt")
+HEAVY = ("boto3", "botocore", "pynamodb", "awscrt", "webauthn", "pyotp", "segno", "authlib", "joserfc")
 SAY = f"import json, sys; print(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
 ROOT = Path(__file__).parents[3]
 REGISTER = {
@@ -70,7 +83,7 @@ def test_functions_without_a_waiting_caller_use_the_models(store: Store, tmp_pat
     calls = {
         "metering": "stores.token_uses().used('usr_a', 'tok_a', 1)",
         "mailer": "stores.account_store().mail_suppression('a@example.com')",
-        "sweeper": "list(stores.lease_index().accounts('0'))",
+        "sweeper": "list(stores.mail_store().overdue(0, 1))",
         "bounces": "stores.account_store().suppress_mail('a@example.com', 'bounce', 1)",
     }
     program = f"import functions.{function}.app\nfrom sluice.wiring import stores\n{calls[function]}"

@@ -11,9 +11,11 @@ from werkzeug.test import TestResponse
 
 from functions.accounts import app as accounts
 from functions.chats import app as chats
+from functions.files import app as files
 from functions.gateway import app as gateway
 from functions.tokens import app as tokens
 from functions.usage import app as usage
+from functions.webhooks import app as webhooks
 from sluice.adapters.tokens.keys import ensure_keys
 from sluice.http.app import create_app
 from tests.conftest import Store
@@ -67,7 +69,7 @@ def world(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     upstream = FakeUpstream(*ANSWER)
     monkeypatch.setattr(peers, "upstream", lambda: upstream)
     monkeypatch.setattr(upstreams, "elsewhere", lambda one: upstream)
-    app = create_app(each.blueprint for each in (accounts, tokens, usage, chats, gateway))
+    app = create_app(each.blueprint for each in (accounts, tokens, usage, chats, files, gateway, webhooks))
     yield World(app, app.test_client(use_cookies=False)), upstream, store
     forget_everything()
 

@@ -18,6 +18,9 @@ from sluice.adapters.runs.queue import SPOOL
 from sluice.domain.errors import InvalidModelRequest, Overloaded, StoreUnavailable
 from sluice.domain.gateway.admission import AdmissionRequest
 from sluice.domain.gateway.leases import LEASE_MS
+from sluice.services.gateway import exchange
+from sluice.services.gateway.request import Superseded
+from sluice.services.runs import AFTER_SECONDS
 from sluice.wiring import peers, stores
 from sluice.wiring.gateway import gateway, sweeper
 from sluice.wiring.runs import runs
@@ -159,6 +162,12 @@ def waiting() -> list[Path]:
     return sorted((settings.common().data_dir / SPOOL).glob("*.json"))
 
 
+def taken() -> None:
+    """The messages are a worker's now, which deletes them when it is done."""
+    for one in waiting():
+        one.unlink()
+
+
 def test_without_store_it_is_refused(person: Person) -> None:
     answer = post(person, background=True, store=False)
     assert answer.status_code == 400 and answer.json is not None
@@ -177,38 +186,6 @@ def test_a_message_that_comes_twice_at_once_and_late_changes_nothing(person: Per
     assert person.grant().leases == {}
 
 
-def test_a_queued_response_is_cancelled_and_never_executed(person: Person) -> None:
-    response = submitted(person)
-    assert read(person, response, "/cancel", "POST")["status"] == "cancelled"
-    work(person, response)
-    assert read(person, response)["status"] == "cancelled"
-    assert person.upstream.calls == [] and person.log() == []
-    assert b"response.cancelled" in events(person, response)
-
-
-def test_a_running_response_is_cancelled_and_charged_for_what_it_generated(person: Person) -> None:
-    response = submitted(person)
-    cancel = lambda: (read(person, response, "/cancel", "POST"), time.sleep(1.2), None)[2]  # noqa: E731
-    person.script(chunk("one "), chunk("two "), cancel, chunk("three "), *[chunk("more ")] * 50)
-    work(person, response)
-    done = read(person, response)
-    assert done["status"] == "cancelled" and done["output"][0]["content"][0]["text"] == "one two "
-    (record,) = person.log()
-    assert record["status"] == 499 and record["completion_tokens"] == 3
-    assert person.grant().leases == {}
-
-
-def test_a_response_that_has_ended_stays_as_it_is_when_it_is_cancelled(person: Person) -> None:
-    response = submitted(person)
-    work(person, response)
-    assert read(person, response, "/cancel", "POST")["status"] == "completed"
-    plain = post(person).json
-    assert plain is not None
-    answer = person.client.post(f"/v1/responses/{plain['id']}/cancel", headers=person.api_token)
-    assert answer.status_code == 400
-    assert person.client.post("/v1/responses/resp_none/cancel", headers=person.api_token).status_code == 404
-
-
 def dead(person: Person, response: dict[str, Any], *, begun: bool = True) -> None:
     """An attempt whose process died while the model answered: with a lease that has just expired."""
     claimed = runs().claim(person.account_id, run_id(response))
@@ -223,6 +200,23 @@ def dead(person: Person, response: dict[str, Any], *, begun: bool = True) -> Non
         runs().begin(claimed)
     lease = lease.with_progress(lease.prompt_tokens + 10, lease.completion_tokens + 5)
     assert store.checkpoint(person.account_id, run_id(response), lease, now_ms - LEASE_MS - 11_000).made
+
+
+def test_a_second_attempt_of_a_settled_run_waits_only_when_it_has_left(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it died while it waited with its lease, the account would be charged twice."""
+    response = submitted(person)
+    claimed = runs().claim(person.account_id, run_id(response))
+    assert claimed is not None
+    work(person, response)
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    with pytest.raises(Superseded):
+        runs().begin(claimed)
+    assert waits == []
+    runs().end_settled(claimed.run)
+    assert waits == [AFTER_SECONDS]
 
 
 @pytest.mark.parametrize("begun", [True, False])
@@ -277,9 +271,10 @@ def test_the_sweeper_sends_a_dead_run_again_and_settles_it_only_when_nobody_take
 def test_a_full_model_is_asked_again_later_and_the_admission_is_taken_back(person: Person) -> None:
     response = submitted(person)
     person.script(Overloaded())
+    taken()
     work(person, response)
     assert person.grant().leases == {} and person.log() == []
-    assert read(person, response)["status"] == "in_progress" and len(waiting()) == 2
+    assert read(person, response)["status"] == "in_progress" and len(waiting()) == 1
     person.script(chunk("Pa"), chunk("ris"), chunk(None, "stop"), usage_chunk(10, 2))
     work(person, response)
     assert read(person, response)["status"] == "completed" and len(person.log()) == 1
@@ -323,7 +318,11 @@ def test_more_live_responses_than_allowed_are_refused(person: Person, monkeypatc
 def test_without_kept_content_only_the_final_answer_is_stored_until_it_is_fetched(person: Person) -> None:
     assert person.call("PATCH", "/account", json={"store_content": False}).status_code == 200
     response = submitted(person)
-    work(person, response)
+    key = {"account_id": {"S": person.account_id}, "item_id": {"S": "response#" + response["id"][-4:]}}
+    for act in (lambda: None, lambda: work(person, response)):
+        act()
+        kept = person.store.client.get_item(TableName=person.store.prefix + "contents", Key=key)["Item"]
+        assert int(kept["ttl_s"]["N"]) - time.time() <= 86_400, "a day, and not a month"
     assert not list((settings.common().data_dir / "documents").rglob("*"))
     assert text_of(events(person, response)) == "Paris"
     assert read(person, response)["status"] == "completed"
@@ -356,8 +355,11 @@ def test_a_deleted_response_is_not_executed(person: Person, other: Person) -> No
     assert person.client.get(f"/v1/responses/{response['id']}", headers=person.api_token).status_code == 404
 
 
-def test_an_attempt_that_was_paused_for_too_long_changes_nothing(person: Person) -> None:
+def test_an_attempt_that_was_paused_for_too_long_changes_nothing(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its lease was taken over meanwhile, and the other has answered."""
+    monkeypatch.setattr(exchange, "HELD_MS", 0)
     response = submitted(person)
 
     def pause() -> None:
@@ -386,7 +388,8 @@ def test_a_store_that_is_away_sends_the_run_again(person: Person, monkeypatch: p
 
     with monkeypatch.context() as broken:
         broken.setattr(stores.hot_store(), "grant", away)
+        taken()
         work(person, response)
-    assert len(waiting()) == 2 and read(person, response)["status"] == "queued"
+    assert len(waiting()) == 1 and read(person, response)["status"] == "queued"
     work(person, response)
     assert read(person, response)["status"] == "completed" and len(person.log()) == 1

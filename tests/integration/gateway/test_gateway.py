@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 
 from sluice.domain.errors import ModelUnavailable, Overloaded, StoreUnavailable, UpstreamTimeout
+from sluice.domain.gateway.chunks import Transcript
 from sluice.http.gateway.messages import MESSAGE_TOKENS
 from sluice.http.gateway.requests import PREFIX_TOKENS, EmbeddingBody
 from sluice.http.gateway.streaming import DONE
 from sluice.services.gateway.gateway import TEMPLATE_TOKENS
 from sluice.wiring import stores
 from tests.fakes.upstream import chunk, usage_chunk
+from tests.integration.aws.cost.meter import metered
 from tests.integration.gateway.conftest import ANSWER, Person
 from tests.waiting import eventually
 
@@ -53,6 +55,59 @@ def test_an_answer_that_ends_while_the_store_takes_no_write_is_charged_exactly_a
     (entry,) = person.log()
     assert (entry["prompt_tokens"], entry["completion_tokens"], entry["status"]) == (10, 2, 200)
     assert person.grant().period_tokens == 12
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_on_one_machine_a_request_makes_two_calls_of_the_store(
+    person: Person, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    monkeypatch.setattr(stores.hot_store(), "settles_at_once", True)
+    assert person.ask().status_code == 200  # so that the process knows the account
+    with metered(person.store.prefix, monkeypatch) as meter:
+        assert person.ask(stream=stream).data
+    assert meter.calls == 2
+    entry, _ = person.log()
+    assert (entry["response"], entry["status"], entry["total_tokens"]) == ("Paris", 200, 12)
+    assert (person.grant().leases, person.grant().period_tokens) == ({}, 24)
+
+
+@pytest.mark.parametrize("answers", ["refused", "lost", "made, and lost"])
+def test_on_one_machine_a_settlement_that_fails_at_once_is_made_by_two_writes(
+    person: Person, monkeypatch: pytest.MonkeyPatch, answers: str
+) -> None:
+    store: Any = stores.hot_store()
+    monkeypatch.setattr(store, "settles_at_once", True)
+    settled, failures = store.settle, [answers]
+
+    def settles(*about: Any) -> bool:
+        if not failures:
+            return bool(settled(*about))
+        if failures.pop() == "refused":
+            return False
+        if answers == "made, and lost":
+            settled(*about)
+        raise StoreUnavailable()
+
+    monkeypatch.setattr(store, "settle", settles)
+    assert person.ask().status_code == 200
+    (entry,) = person.log()
+    assert (entry["response"], entry["status"], entry["total_tokens"]) == ("Paris", 200, 12)
+    assert (person.grant().leases, person.grant().period_tokens) == ({}, 12)
+
+
+def test_on_one_machine_an_answer_whose_text_cannot_be_read_is_settled(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores.hot_store(), "settles_at_once", True)
+
+    def unreadable(self: Transcript) -> str:
+        raise ValueError("no JSON")
+
+    monkeypatch.setattr(Transcript, "text", unreadable)
+    person.ask()
+    (entry,) = person.log()
+    assert ("response" in entry, entry["status"], entry["total_tokens"]) == (False, 200, 12)
+    assert person.grant().leases == {}
 
 
 def test_only_known_parameters_are_passed_to_the_model(person: Person) -> None:

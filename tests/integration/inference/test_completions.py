@@ -275,8 +275,9 @@ def test_a_list_of_prompts_with_choices_is_answered_in_order(server: Server, pro
 
 def test_choices_of_one_seed_differ_and_come_again(server: Server) -> None:
     asked = body(prompt="The", n=4, max_tokens=32, temperature=2, top_k=0, top_p=1, repeat_penalty=2, seed=7)
-    first, again = (server.post(PATH, asked).json()["choices"] for _ in range(2))
-    assert first == again and len({one["text"] for one in first}) > 1
+    # Their last bits depend on how many tokens are computed together, so on when each choice begins (ADR 116).
+    answers = [[one["text"] for one in server.post(PATH, asked).json()["choices"]] for _ in range(4)]
+    assert any(answers.count(one) > 1 for one in answers) and all(len(set(one)) > 1 for one in answers)
 
 
 def test_a_suffix_is_refused_by_a_model_without_infill_tokens(server: Server) -> None:

@@ -306,7 +306,8 @@ def test_a_worker_that_keeps_dying_while_loading_stops_the_server(tmp_path: Path
         until = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < until:
             for pid in children(process.pid):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                    os.kill(pid, signal.SIGKILL)
             time.sleep(0.2)
         assert process.wait(10) == 3
     finally:

@@ -57,6 +57,7 @@ def load(server: Server, until: float, seed: int) -> int:
     return done
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(int(SECONDS) + 240)
 def test_memory_does_not_grow_under_mixed_load(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from infra.local.expiry import forget_events
+from infra.local.expiry import forget
 from infra.local.ingestion import Spool, message
 from sluice.adapters.runs.queue import SPOOL, FolderQueue, SqsQueue
 from sluice.domain.errors import StoreUnavailable
@@ -18,7 +18,7 @@ from sluice.domain.runs import KEPT_SECONDS
 
 
 def test_a_message_is_delivered_when_it_is_due(tmp_path: Path) -> None:
-    queue, spool = FolderQueue(tmp_path), Spool(tmp_path / SPOOL)
+    queue, spool = FolderQueue(tmp_path / SPOOL), Spool(tmp_path / SPOOL)
     queue.put("usr_a", "req_later", delay_seconds=1)
     queue.put("usr_a", "req_now")
     first = spool.take()
@@ -42,7 +42,7 @@ def test_a_clock_that_is_set_back_holds_up_no_message(tmp_path: Path) -> None:
 def test_a_full_disk_is_an_unavailable_store(tmp_path: Path) -> None:
     (tmp_path / SPOOL).write_text("no folder")
     with pytest.raises(StoreUnavailable):
-        FolderQueue(tmp_path).put("usr_a", "req_a")
+        FolderQueue(tmp_path / SPOOL).put("usr_a", "req_a")
 
 
 def test_events_are_forgotten_after_a_day(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_events_are_forgotten_after_a_day(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.write_bytes(b"event: x\n\n")
     os.utime(old, (time.time() - KEPT_SECONDS - 5,) * 2)
-    forget_events(tmp_path)
+    forget(tmp_path, KEPT_SECONDS)
     assert new.exists() and not (tmp_path / "usr_a").exists()
 
 
@@ -93,3 +93,14 @@ def test_sqs_gets_the_ids_and_the_delay(monkeypatch: pytest.MonkeyPatch) -> None
         server.shutdown()
     (got,) = Sqs.taken
     assert json.loads(got["MessageBody"]) == {"account_id": "usr_a", "run_id": "req_a"} and got["DelaySeconds"] == 60
+
+
+def test_the_same_waits_once_until_it_is_taken(tmp_path: Path) -> None:
+    queue, spool = FolderQueue(tmp_path / SPOOL), Spool(tmp_path / SPOOL)
+    for _ in range(3):
+        queue.put("usr_a", "req_a")
+    taken = spool.take()
+    assert taken is not None and spool.take() is None
+    queue.put("usr_a", "req_a")  # what came up since somebody began with it
+    spool.done(taken)
+    assert spool.take() is not None

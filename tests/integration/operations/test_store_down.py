@@ -19,6 +19,7 @@ STORES = {
     "POST /admin/users/{id}/restore": ("grant_store", "set_standing"),
     "PUT /admin/users/{id}/limits": ("grant_store", "set_limits"),
     "POST /admin/users/{id}/plan": ("grant_store", "set_plan"),
+    "GET /admin/invitations": ("account_store", "page"),
     "GET /admin/usage": ("rollup_store", "everyones"),
     "GET /admin/usage.csv": ("rollup_store", "everyones"),
     "GET /admin/audit": ("audit_log", "page"),

@@ -16,6 +16,7 @@ CALLS: list[tuple[str, str, Any]] = [
     ("POST", "/admin/users/{id}/restore", None),
     ("PUT", "/admin/users/{id}/limits", {"rpm": 1}),
     ("POST", "/admin/users/{id}/plan", {"plan": "pro"}),
+    ("GET", "/admin/invitations", None),
     ("GET", "/admin/usage", None),
     ("GET", "/admin/usage.csv", None),
     ("GET", "/admin/audit", None),

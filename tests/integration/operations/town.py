@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 from functions.accounts import app as accounts
 from functions.admin import app as admin
 from functions.chats import app as chats
+from functions.factors import app as factors
 from functions.gateway import app as gateway
 from functions.registration import app as registration
 from functions.tokens import app as tokens
@@ -23,7 +24,7 @@ from tests.conftest import Store
 from tests.fakes.upstream import FakeUpstream, Step, chunk, usage_chunk
 from tests.integration.accounts.world import PASSWORD, World, forget_everything
 
-BLUEPRINTS = (registration, verification, accounts, tokens, usage, chats, gateway, admin)
+BLUEPRINTS = (registration, verification, accounts, factors, tokens, usage, chats, gateway, admin)
 ANSWER: tuple[Step, ...] = (chunk("Pa"), chunk("ris"), chunk(None, "stop"), usage_chunk(10, 2))
 
 

@@ -8,12 +8,14 @@ import pytest
 from functions.accounts import app as accounts
 from functions.admin import app as admin
 from functions.chats import app as chats
+from functions.factors import app as factors
 from functions.gateway import app as gateway
 from functions.registration import app as registration
 from functions.tokens import app as tokens
 from functions.usage import app as usage
 from functions.verification import app as verification
 from functions.web import app as web
+from functions.webhooks import app as webhooks
 from sluice.adapters.tokens.keys import ensure_keys
 from sluice.domain.accounts.account import Account
 from sluice.http.app import create_app
@@ -47,7 +49,7 @@ def world(
     forget_everything()
     ensure_keys(tmp_path)
     monkeypatch.setattr(peers, "upstream", lambda: upstream)
-    functions = (registration, verification, accounts, usage, tokens, chats, gateway, admin, web)
+    functions = (registration, verification, accounts, factors, usage, tokens, chats, gateway, admin, web, webhooks)
     app = create_app(each.blueprint for each in functions)
     yield UsageWorld(app, app.test_client(use_cookies=False))
     forget_everything()

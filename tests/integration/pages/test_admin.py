@@ -11,7 +11,7 @@ from sluice.domain.accounts.account import Account
 from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.periods import period_of
 from sluice.domain.usage.refusals import Refusal
-from sluice.pages.render import moment
+from sluice.pages.amounts import moment
 from sluice.wiring import stores
 from sluice.wiring.usage import refusals
 from tests.integration.accounts.world import PASSWORD
@@ -199,6 +199,7 @@ def test_only_admins_see_the_link_to_the_admin_pages(admin: Browser, member: Bro
 def test_the_start_page_of_an_empty_local_system_explains_the_first_step(
     browser: Browser, world: UsageWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from infra.local.config import admin_command
     from sluice import settings
     from sluice.pages import home
 
@@ -208,12 +209,9 @@ def test_the_start_page_of_an_empty_local_system_explains_the_first_step(
     )  # outside local runs the page never looks for accounts
     monkeypatch.setenv("SLUICE_LOCAL", "1")
     settings.common.cache_clear()
-    monkeypatch.setenv("SLUICE_DATA_DIR", "/srv/with space")
+    monkeypatch.setenv("SLUICE_ADMIN_COMMAND", admin_command(Path("/srv/with space")))
     settings.common.cache_clear()
-    assert "SLUICE_DATA_DIR='/srv/with space' .venv/bin/sluice admin create you@" in browser.get("/").text
-    monkeypatch.setenv("SLUICE_DATA_DIR", str(Path(".sluice").absolute()))
-    settings.common.cache_clear()
-    assert "Copy .venv/bin/sluice admin create you@" in browser.get("/").text
+    assert "Copy SLUICE_DATA_DIR='/srv/with space' .venv/bin/sluice admin create you@" in browser.get("/").text
     world.account("ann@example.com")
     assert "sluice admin create" not in browser.get("/").text
 

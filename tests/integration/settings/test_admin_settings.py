@@ -126,6 +126,8 @@ def test_an_admin_cannot_send_a_key_of_the_server_elsewhere(town: Town) -> None:
     admin = town.admin()
     read = admin.call("GET", "/admin/settings").json
     assert read is not None
+    inside = {**read, "webhooks": {"allow_private": True}}
+    assert admin.call("PUT", "/admin/settings", inside).status_code == 403
     read["upstreams"][0]["url"] = "https://evil.example/v1"
     assert admin.call("PUT", "/admin/settings", read).status_code == 403
     read["upstreams"][0]["url"] = "https://api.example.com/v1"

@@ -36,9 +36,9 @@ def test_an_issued_token_is_shown_once_with_its_permissions(world: World) -> Non
     issued = world.issue(
         headers, name="  laptop ", scopes=["embeddings", "inference"], models=["demo"], expires_in="1d"
     )
-    terms = ("limits", "local_only", "rotated_from")
+    terms = ("limits", "local_only", "rotated_from", "kind", "origins", "per_visitor", "daily_requests")
     assert set(issued) == {"id", "name", "token", "hint", "scopes", "models", "created_at", "expires_at", *terms}
-    assert [issued[name] for name in terms] == [NO_LIMITS, False, None]
+    assert [issued[name] for name in terms] == [NO_LIMITS, False, None, "secret", None, None, None]
     assert (issued["name"], issued["scopes"], issued["models"]) == ("laptop", ["inference", "embeddings"], ["demo"])
     assert issued["hint"] == issued["token"][-6:]
     claims = verify(issued["token"])

@@ -1,6 +1,10 @@
 """Orphaned requests are settled once from their last checkpoint; running ones are not touched."""
 
 import itertools
+import signal
+import subprocess
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -17,7 +21,7 @@ from sluice.domain.ids import request_id
 from sluice.domain.mails.mail import Kind, new_mail
 from sluice.services.gateway.admit import Admission, Admitted
 from sluice.services.gateway.settle import Outcome, settle
-from sluice.services.gateway.sweep import Sweeper
+from sluice.services.gateway.sweep import DOWN_AFTER, WORKERS, Sweeper
 from sluice.wiring import stores
 from tests.integration.usage.world import MINUTE_MS, UsageWorld, now_ms, table
 
@@ -124,20 +128,111 @@ def test_an_account_with_an_invalid_grant_does_not_stop_the_others(world: UsageW
 def test_an_unavailable_store_ends_the_run_early_and_the_next_run_works(
     world: UsageWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accounts = [world.account() for _ in range(6)]
+    accounts = [world.account() for _ in range(3 * WORKERS)]
     for account in accounts:
         admit(world, account, ago_ms=LONG_DEAD_MS)
     asked = []
 
-    def away(self: object, account_id: str) -> Any:
-        asked.append(account_id)
+    def away(self: object, record: Any) -> Any:
+        asked.append(record)
         raise StoreUnavailable()
 
     with monkeypatch.context() as down:
-        down.setattr(type(stores.hot_store()), "grant", away)
+        down.setattr(type(stores.hot_store()), "put_record", away)
         done = handler({}, None)
-    assert (done["settled"], done["failed"], done["complete"], len(asked)) == (0, 3, False, 3)
-    assert handler({}, None)["settled"] == 6
+    assert (done["settled"], done["complete"], done["failed"]) == (0, False, len(asked))
+    assert len(asked) <= WORKERS
+    assert handler({}, None)["settled"] == len(accounts)
+
+
+def test_an_index_that_cannot_be_read_ends_the_run_after_a_few_shards(
+    world: UsageWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit(world, world.account(), ago_ms=LONG_DEAD_MS)
+
+    def away(*_: object) -> Any:
+        raise StoreUnavailable()
+
+    with monkeypatch.context() as down:
+        down.setattr(type(stores.lease_index()), "accounts", away)
+        done = handler({}, None)
+    assert (done["settled"], done["failed"], done["complete"]) == (0, DOWN_AFTER, False)
+    with monkeypatch.context() as down:
+        down.setattr(type(stores.hot_store()), "grants_of", away)
+        done = handler({}, None)
+    assert (done["settled"], done["failed"], done["complete"]) == (0, 1, True)
+    assert handler({}, None)["settled"] == 1
+
+
+def test_a_throttled_store_gets_one_call_at_a_time_and_the_run_goes_on(
+    world: UsageWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = [world.account() for _ in range(4 * WORKERS)]
+    for account in accounts:
+        admit(world, account, ago_ms=LONG_DEAD_MS)
+    put, numbers, lock, at_once = type(stores.hot_store()).put_record, itertools.count(), threading.Lock(), []
+
+    def throttled(self: Any, record: Any) -> Any:
+        if (number := next(numbers)) < 2 * WORKERS and number % 2:
+            raise StoreUnavailable()
+        free = lock.acquire(blocking=False)
+        at_once.append((number, not free))
+        stored = put(self, record)
+        if free:
+            lock.release()
+        return stored
+
+    with monkeypatch.context() as slow:
+        slow.setattr(type(stores.hot_store()), "put_record", throttled)
+        done = handler({}, None)
+    assert (done["settled"], done["failed"], done["complete"]) == (3 * WORKERS, WORKERS, True)
+    assert not any(beside for number, beside in at_once if number >= 3 * WORKERS)  # the places were closed by then
+    assert handler({}, None)["settled"] == WORKERS
+
+
+def test_a_sweep_that_is_killed_leaves_each_request_to_be_settled_once(world: UsageWorld) -> None:
+    accounts = [world.account() for _ in range(12)]
+    dead = [admit(world, account, ago_ms=LONG_DEAD_MS + place) for account in accounts for place in range(2)]
+    program = """
+import itertools, os, signal
+from functions.sweeper.app import handler
+from sluice.wiring import stores
+store, calls = type(stores.hot_store()), itertools.count()
+release = store.release
+store.release = lambda *given: os.kill(os.getpid(), signal.SIGKILL) if next(calls) == 9 else release(*given)
+handler({}, None)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    held = [grant(world, account)["leases"] for account in accounts]
+    assert 0 < sum(map(len, held)) < len(dead)
+    handler({}, None)
+    for account in accounts:
+        after = grant(world, account)
+        assert (after["leases"], after["period_tokens"], "busy_shard" in after) == ({}, 0, False)
+        records = list(stores.ledger_reader().everything(account.account_id))
+        mine = [each.request.request_id for each in dead if each.request.account_id == account.account_id]
+        assert sorted(record.request_id for record in records) == sorted(mine)
+
+
+def test_a_request_that_is_admitted_during_the_sweep_keeps_its_account_in_its_shard(
+    world: UsageWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = world.account()
+    dead = admit(world, account, ago_ms=LONG_DEAD_MS)
+    put, admitted = type(stores.hot_store()).put_record, []
+
+    def beside(self: Any, record: Any) -> Any:
+        if not admitted:
+            admitted.append(admit(world, account).request.request_id)
+        return put(self, record)
+
+    monkeypatch.setattr(type(stores.hot_store()), "put_record", beside)
+    done = handler({}, None)
+    assert (done["settled"], done["cleared"]) == (1, 0)
+    after = grant(world, account)
+    assert (["req_" + key for key in after["leases"]], "busy_shard" in after) == (admitted, True)
+    assert stores.ledger_reader().get(account.account_id, dead.request.request_id) is not None
 
 
 def no_runs(account_id: str, run_id: str) -> None:

@@ -14,11 +14,12 @@ from sluice.domain.errors import (
     NotAuthenticated,
     StoreUnavailable,
 )
-from sluice.services.accounts.login import LoggedIn, Login
+from sluice.services.accounts.login import Login
 from sluice.services.accounts.new_passwords import NewPasswords
 from sluice.services.accounts.passwords import Passwords
 from sluice.services.accounts.security_events import SecurityEvents
 from sluice.services.accounts.sessions import Sessions
+from sluice.services.accounts.sign_in import LoggedIn, SignIn
 from tests.fakes.account_side import FakeAccounts, FakeAudit, FakeMails, FakePasswords, FakeSessions, OpenThrottles
 
 NOW_MS = 1_800_000_000_000
@@ -35,16 +36,21 @@ class Scene:
         self.bound = Sessions(self.sessions, self.accounts)  # type: ignore[arg-type]
 
     def login(self, email: str = "ann@example.com", password: str = "right") -> LoggedIn:
-        bound = Login(
+        events = SecurityEvents(FakeAudit(), OpenThrottles())  # type: ignore[arg-type]
+        sign_in = SignIn(
             accounts=self.accounts,  # type: ignore[arg-type]
             sessions=self.sessions,
             mails=self.mails,  # type: ignore[arg-type]
-            passwords=FakePasswords(),
-            throttles=self.throttles,
-            events=SecurityEvents(FakeAudit(), OpenThrottles()),  # type: ignore[arg-type]
+            events=events,
+            factors=None,  # type: ignore[arg-type]  # not asked without a second factor
+            second=lambda: None,  # type: ignore[arg-type, return-value]
+            passkeys=lambda: None,  # type: ignore[arg-type, return-value]
             session_hours=2,
         )
-        return bound.log_in(email, password, Visitor("192.0.2.1", NOW_MS, "browser" * 100))
+        bound = Login(self.accounts, FakePasswords(), self.throttles, events, sign_in)  # type: ignore[arg-type]
+        logged_in = bound.log_in(email, password, Visitor("192.0.2.1", NOW_MS, "browser" * 100))
+        assert isinstance(logged_in, LoggedIn)
+        return logged_in
 
     def who(self, session_token: str, now_ms: int = NOW_MS) -> str:
         return self.bound.authenticate(session_token, now_ms).account.account_id

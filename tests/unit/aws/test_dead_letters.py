@@ -35,7 +35,8 @@ def test_the_counted_file_is_the_one_that_the_relay_writes(tmp_path: Path) -> No
     from infra.local.delivery import DeadLetters
 
     (tmp_path / "relay").mkdir()
-    DeadLetters(tmp_path / dead_letters.FILE).put("mails", {"eventID": "1"}, "why")
+    DeadLetters(tmp_path / dead_letters.FILE).put("mails", {"eventID": "1", "dynamodb": {"NewImage": "secret"}}, "why")
+    assert "secret" not in (tmp_path / dead_letters.FILE).read_text()
     assert DeadLetterFile(tmp_path).waiting() == {"dead-letters.jsonl": 1}
 
 

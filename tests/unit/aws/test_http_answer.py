@@ -13,6 +13,7 @@ from sluice.adapters.aws.http_answer import Answer
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n5;note=1\r\nde\r\nf\r\n0\r\nX-Late: 1\r\n\r\n"
+PLAIN = CHUNKED.replace(b"X-Late: 1\r\n", b"")
 SIZED = HEAD + b"Content-Length: 8\r\n\r\nabcde\r\nf"
 BODY = b"abcde\r\nf"
 
@@ -32,21 +33,21 @@ def answer(*pieces: bytes) -> Answer:
     return Answer(wire)
 
 
-@pytest.mark.parametrize("message", [CHUNKED, SIZED], ids=["chunked", "sized"])
+@pytest.mark.parametrize("message", [CHUNKED, PLAIN, SIZED], ids=["chunked", "without trailers", "sized"])
 def test_an_answer_is_the_same_wherever_it_is_cut(message: bytes) -> None:
     for cut in range(1, len(message)):
         whole = answer(message[:cut], message[cut:])
         assert (whole.status, whole.read(100), whole.reusable) == (200, BODY, True), cut
 
 
-@pytest.mark.parametrize("message", [CHUNKED, SIZED], ids=["chunked", "sized"])
+@pytest.mark.parametrize("message", [CHUNKED, PLAIN, SIZED], ids=["chunked", "without trailers", "sized"])
 def test_an_answer_may_come_byte_by_byte(message: bytes) -> None:
     whole = answer(*[bytes([byte]) for byte in message])
     assert whole.read(100) == BODY
     assert whole.reusable
 
 
-@pytest.mark.parametrize("message", [CHUNKED, SIZED], ids=["chunked", "sized"])
+@pytest.mark.parametrize("message", [CHUNKED, PLAIN, SIZED], ids=["chunked", "without trailers", "sized"])
 def test_an_answer_that_breaks_off_anywhere_is_an_error(message: bytes) -> None:
     for cut in range(1, len(message)):
         with pytest.raises(IncompleteRead):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sluice.http.errors import TABLE
+from sluice.pages import links
 from tests.unit.aws.template import EVENTS, FUNCTIONS, RESOURCES, TEMPLATE, transformed
 
 STREAM_MILLISECONDS = 900_000  # the longest API Gateway passes; without it a stream would be cut after 29 s
@@ -26,15 +27,18 @@ def body(sam: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def test_every_method_is_named() -> None:
-    assert {one["Method"] for one in ROUTES.values()} <= {"get", "post", "put", "patch", "delete", "options"}
+def test_every_method_is_named_but_those_of_the_account_api_whose_functions_answer_preflights_too() -> None:
+    assert {one["Method"] for one in ROUTES.values()} <= {"get", "post", "put", "patch", "delete", "options", "any"}
+    of_any = [one["Path"] for one in ROUTES.values() if one["Method"] == "any"]
+    assert of_any and all(path.startswith(links.API) and not path.startswith("/v1") for path in of_any)
 
 
 def test_only_the_gateways_methods_stream_and_with_the_longest_time_limit() -> None:
     for (function, event), one in ROUTES.items():
         streams = one.get("ResponseTransferMode") == "RESPONSE_STREAM"
         assert streams == (function == "GatewayFunction"), event
-        is_long = streams and (one["Method"] == "post" or event == "GetV1ResponsesResponseId")  # which may follow a run
+        follows_a_run = event in ("GetV1ResponsesResponseId", "GetChatsChatIdAnswer")
+        is_long = streams and (one["Method"] == "post" or follows_a_run)
         assert one.get("TimeoutInMillis", 0) == (STREAM_MILLISECONDS if is_long else 0), event
 
 

@@ -43,6 +43,8 @@ def test_a_function_may_read_exactly_the_parameters_it_is_given(name: str) -> No
         told -= {EVERYWHERE["SLUICE_BASE_URL_PARAMETER"]["Fn::Sub"]}  # every function gets it
     if name in ASK_MODELS:
         told.add("${KeyPath}/upstreams/*")  # which of them, the owner's settings say
+    if name == "RegistrationFunction":
+        told.add("${KeyPath}/sign-in/*")  # the secrets of providers
     matches = [NAME.search(one["Fn::Sub"]) for one in resources(name, "ssm:GetParameter")]
     assert {match[1] for match in matches if match} == told and all(matches)
 
@@ -78,7 +80,8 @@ def _is_ours(resource: Any) -> bool:
 
 
 def test_only_the_gateway_may_call_bedrock() -> None:
-    (policy,) = [one for one in RESOURCES.values() if one["Type"] == "AWS::IAM::Policy"]
+    policies = [one for one in RESOURCES.values() if one["Type"] == "AWS::IAM::Policy"]
+    (policy,) = [one for one in policies if "bedrock:" in json.dumps(one)]
     assert policy["Condition"] == "UsesBedrock" and policy["Properties"]["Roles"] == [{"Ref": "GatewayFunctionRole"}]
     assert not [one for name in FUNCTIONS for one in statements(name, "bedrock:InvokeModel")]
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.gateway import processes, report, requests
+from benchmarks.gateway.instructions import slower_than
 from benchmarks.gateway.load import Caller, repeat
 from benchmarks.gateway.matrix import percentile
 from benchmarks.gateway.requests import Kind, Target
@@ -24,6 +25,12 @@ def upstream_port() -> Iterator[int]:
         processes.wait_for_port(port)
         yield port
         process.terminate()
+
+
+def test_a_request_that_takes_over_two_percent_more_than_stored_is_slower() -> None:
+    stored = {"plain": 1000, "stream": 1000, "tools": 1000}
+    assert slower_than(stored, {"plain": 1021, "stream": 1020, "tools": 900, "new": 5}) == ["plain"]
+    assert slower_than({}, {"plain": 1021}) == []
 
 
 def test_headers_that_end_in_zero_are_not_the_end_of_a_chunked_answer() -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from moto import mock_aws
@@ -91,6 +92,44 @@ def test_an_unchanged_index_is_not_downloaded_again(tmp_path: Path, monkeypatch:
     assert [path.stat().st_ino for path in tmp_path.rglob("*.db")] == [before]
 
 
+def test_a_writer_downloads_an_index_only_when_another_has_changed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[int] = []
+    get = BucketIndexes._get
+
+    def counted(self: BucketIndexes, key: str, known: str | None) -> tuple[bytes, str] | None:
+        found = get(self, key, known)
+        moved.append(len(found[0]) if found else 0)
+        return found
+
+    monkeypatch.setattr(BucketIndexes, "_get", counted)
+    place, other = indexes(tmp_path / "p"), indexes(tmp_path / "o")
+    for number in range(3):
+        place.replace(ACCOUNT, "vs_1", f"file_{number}", "a.txt", chunks("a beacon"))
+    place.remove(ACCOUNT, "vs_1", "file_0")
+    assert moved == [0, 0, 0, 0]
+    other.replace(ACCOUNT, "vs_1", "file_3", "a.txt", chunks("a beacon"))
+    place.replace(ACCOUNT, "vs_1", "file_4", "a.txt", chunks("a beacon"))
+    assert moved[4] and moved[5]
+    assert place.files(ACCOUNT, "vs_1") == other.files(ACCOUNT, "vs_1") == {f"file_{number}" for number in range(1, 5)}
+
+
+def test_a_writer_keeps_nothing_of_a_change_that_was_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = indexes(tmp_path)
+    place.replace(ACCOUNT, "vs_1", "file_1", "a.txt", chunks("a beacon"))
+
+    def lost(*_: object) -> str:
+        raise StoreUnavailable()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(BucketIndexes, "_put", lost)
+        with pytest.raises(StoreUnavailable):
+            place.replace(ACCOUNT, "vs_1", "file_2", "b.txt", chunks("a light"))
+    assert [*tmp_path.rglob("*.working*")] == [*tmp_path.rglob("*.db")] == []
+    assert place.files(ACCOUNT, "vs_1") == {"file_1"}
+
+
 def _one_call_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """S3's conditional writes are atomic, but moto's are not, so calls take turns; between calls threads still race."""
     turn = threading.Lock()
@@ -123,12 +162,12 @@ def test_a_writer_that_always_loses_the_race_gives_up(tmp_path: Path, monkeypatc
     other, slow = indexes(tmp_path / "o"), indexes(tmp_path / "s")
     other.replace(ACCOUNT, "vs_1", "file_0", "a.txt", chunks("a beacon"))
     worked_on = bucket_module._worked_on
+    lost = iter(range(100))
 
-    def overtaken(folder: Path, body: bytes, work: object) -> bytes:
-        made = worked_on(folder, body, work)  # type: ignore[arg-type]
-        if folder == tmp_path / "s":
-            other.replace(ACCOUNT, "vs_1", "file_0", "a.txt", chunks(f"a beacon {made[:4].hex()}", str(len(made))))
-        return made
+    def overtaken(kept: Path | None, copy: Path, work: Any) -> None:
+        worked_on(kept, copy, work)
+        if copy.parent == tmp_path / "s":
+            other.replace(ACCOUNT, "vs_1", "file_0", "a.txt", chunks(f"a beacon {next(lost)}"))
 
     monkeypatch.setattr(bucket_module, "_worked_on", overtaken)
     with pytest.raises(SearchUnavailable):
@@ -137,15 +176,16 @@ def test_a_writer_that_always_loses_the_race_gives_up(tmp_path: Path, monkeypatc
 
 
 def test_the_least_recently_used_copies_are_deleted_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = indexes(tmp_path)
-    for number in range(4):
-        place.replace(ACCOUNT, f"vs_{number}", "file_1", "a.txt", chunks("a beacon"))
-    place.find(ACCOUNT, "vs_0", PassageQuery("beacon", 5))
-    (one,) = tmp_path.rglob("*.db")
+    writer, place = indexes(tmp_path / "w"), indexes(tmp_path / "r")
+    writer.replace(ACCOUNT, "vs_0", "file_1", "a.txt", chunks("a beacon"))
+    (one,) = (tmp_path / "w").rglob("*.db")
     monkeypatch.setattr(bucket_module, "MOST_KEPT_BYTES", 2 * one.stat().st_size + 1)
     for number in range(1, 4):
+        writer.replace(ACCOUNT, f"vs_{number}", "file_1", "a.txt", chunks("a beacon"))
+    for number in range(4):
         assert place.find(ACCOUNT, f"vs_{number}", PassageQuery("beacon", 5))
-    assert len([*tmp_path.rglob("*.db")]) == 2
+    for folder in ("w", "r"):
+        assert sorted(path.name[:4] for path in (tmp_path / folder).rglob("*.db")) == ["vs_2", "vs_3"]
 
 
 def test_a_damaged_index_is_unavailable(tmp_path: Path) -> None:
@@ -162,3 +202,51 @@ def test_a_change_that_fails_half_way_changes_nothing(tmp_path: Path, monkeypatc
         place.replace(ACCOUNT, "vs_1", "file_1", "a.txt", chunks("nothing"))
     monkeypatch.undo()
     assert [hit.text for hit in place.find(ACCOUNT, "vs_1", PassageQuery("beacon", 5))] == ["a beacon"]
+
+
+def test_a_large_blob_is_put_from_a_draft_read_in_pieces_and_linked_to() -> None:
+    blobs, key = S3Blobs(BUCKET), "files/usr_a/file_1"
+    assert blobs.open(key) is None
+    with blobs.draft() as draft:
+        draft.write(b"one two")
+        blobs.put_file(key, draft)
+    body = blobs.open(key)
+    assert body is not None and (body.read(3), body.read(), body.read()) == (b"one", b" two", b"")
+    body.close()
+    link = blobs.link(key, "rows é.jsonl")
+    assert link is not None
+    address = urlsplit(link)
+    asked = parse_qs(address.query)
+    assert address.path.endswith(key) and ("X-Amz-Signature" in asked or "Signature" in asked)
+    assert asked["response-content-disposition"] == ["attachment; filename*=UTF-8''rows%20%C3%A9.jsonl"]
+
+
+def test_readers_and_writers_of_one_machine_share_its_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _one_call_at_a_time(monkeypatch)
+    place = indexes(tmp_path)
+    place.replace(ACCOUNT, "vs_1", "file_first", "a.txt", chunks("a beacon"))
+    faults: list[Exception] = []
+
+    def repeat(work: Any) -> None:
+        try:
+            for number in range(12):
+                work(number)
+        except Exception as exc:
+            faults.append(exc)
+
+    def write(thread: int) -> Any:
+        name = f"file_{thread}"
+        return lambda number: place.replace(ACCOUNT, "vs_1", f"{name}_{number}", "a.txt", chunks("a beacon"))
+
+    def read(_: int) -> None:
+        assert "file_first" in place.files(ACCOUNT, "vs_1")
+
+    works = [write(0), write(1), read, read, read]
+    threads = [threading.Thread(target=repeat, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    written = {f"file_{thread}_{number}" for thread in range(2) for number in range(12)}
+    assert indexes(tmp_path / "other").files(ACCOUNT, "vs_1") == {"file_first"} | written

@@ -1,12 +1,17 @@
 """The text of each kind of file; a hostile file only fails, with a reason and in bounded time."""
 
 import io
+import json
 import os
 import stat
+import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from docx import Document
@@ -15,11 +20,20 @@ from PIL import Image
 from sluice.adapters.documents.parsing import sandbox
 from sluice.domain.documents.document import File, Unreadable
 from sluice.domain.documents.passages import Block, chunks_of
+from sluice.domain.errors import Unavailable
 from tests.unit.documents.pdfs import pdf, scanned
 
 pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
 
 MIB = 1024 * 1024
+
+
+@pytest.fixture(autouse=True)
+def _own_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(sandbox, "_idle", [])
+    yield
+    for server in sandbox._idle:
+        server.end()
 
 
 def parse(filename: str, body: bytes, **limits: float) -> list[Block]:
@@ -215,10 +229,14 @@ def test_processes_that_the_parser_started_end_with_it(monkeypatch: pytest.Monke
     # A shell, because it starts the child well within the time limit; Python may need seconds for that.
     _replace_worker(monkeypatch, f"sleep 60 & echo $! > '{pid}'; wait", "/bin/sh")
     reason("a.txt", b"text", wall_seconds=2.0)
+    _wait_until_ended(int(pid.read_text()))
+
+
+def _wait_until_ended(pid: int) -> None:
     until = time.monotonic() + 20  # the signal was sent, but a busy machine may need time
-    while _runs(int(pid.read_text())) and time.monotonic() < until:
+    while _runs(pid) and time.monotonic() < until:
         time.sleep(0.05)
-    assert not _runs(int(pid.read_text()))
+    assert not _runs(pid)
 
 
 def _runs(pid: int) -> bool:
@@ -245,11 +263,112 @@ def test_the_parser_sees_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None
     assert not [name for name in block.text.split() if name.startswith(("AWS_", "SLUICE_"))]
 
 
+# --- the server that forks them
+
+FOUND = """
+import json, sys
+from pathlib import Path
+def main():
+    found = [os.getppid(), os.getcwd(), os.umask(0o0), os.environ.get("LEFT"), getattr(sys, "left", None)]
+    found += [[fd for fd in range(64) if Path(f"/dev/fd/{fd}").exists()], sys.stdin.read(), sys.argv[1:]]
+    print(json.dumps({"blocks": [[0, json.dumps(found)]]}))
+    os.chdir("/tmp"), os.environ.update(LEFT="x"), setattr(sys, "left", 1), os.dup2(1, 9)
+work.main = main
+"""
+
+
+def found(filename: str, body: bytes) -> list[Any]:
+    (block,) = parse(filename, body)
+    return list(json.loads(block.text))
+
+
+def test_nothing_of_one_file_reaches_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    _replace_server(monkeypatch, FOUND)
+    first, second = found("a.txt", b"one"), found("b.txt", b"two")
+    assert (first[-2:], second[-2:]) == (["one", ["a.txt"]], ["two", ["b.txt"]])
+    assert first[:-2] == second[:-2]  # the server, too: the second began where the first had begun
+    assert first[5] == [0, 1, 2]
+
+
+def test_the_server_has_one_thread_and_no_descriptor_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.platform != "linux":
+        pytest.skip("needs /proc")
+    parse("a.docx", docx())
+    (server,) = sandbox._idle
+    place = Path(f"/proc/{server._process.pid}")
+    parse("a.pdf", pdf(["x"]))
+    assert len(list((place / "task").iterdir())) == 1
+    until = time.monotonic() + 10
+    while len(list((place / "fd").iterdir())) > 4:  # the standard ones and the socket, and between files a module's
+        assert time.monotonic() < until, [os.readlink(one) for one in (place / "fd").iterdir()]
+        time.sleep(0.05)
+
+
+def test_each_of_many_threads_gets_its_own_files_text() -> None:
+    with ThreadPoolExecutor(4) as pool:
+        texts = [f"text {number}" for number in range(24)]
+        assert list(pool.map(lambda text: parse("a.txt", text.encode()), texts)) == [[Block(0, text)] for text in texts]
+    assert 1 <= len(sandbox._idle) <= 4
+
+
+@pytest.mark.parametrize("ends", ["forks.IDLE_SECONDS = 0.05", "forks.MOST_FILES = 1"])
+def test_a_server_that_has_ended_is_replaced(monkeypatch: pytest.MonkeyPatch, ends: str) -> None:
+    _replace_server(monkeypatch, ends)
+    for _ in range(3):
+        assert parse("a.txt", b"text") == [Block(0, "text")]
+        (server,) = sandbox._idle
+        server._process.wait(20)
+
+
+def test_a_server_that_is_killed_between_files_is_replaced() -> None:
+    parse("a.txt", b"text")
+    (server,) = sandbox._idle
+    server._process.kill()
+    assert parse("a.txt", b"text") == [Block(0, "text")]
+
+
+def test_a_file_that_kills_the_server_fails_alone_and_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    with monkeypatch.context() as hostile:
+        _replace_worker(hostile, f"echo $$ > '{pid}'; kill -9 $PPID; sleep 60", "/bin/sh")
+        assert "ended unexpectedly" in reason("a.txt", b"text")
+    _wait_until_ended(int(pid.read_text()))
+    assert parse("a.txt", b"text") == [Block(0, "text")]
+
+
+def test_a_server_that_never_starts_is_an_outage_and_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    _replace_server(monkeypatch, "raise SystemExit(1)")
+    with pytest.raises(Unavailable):
+        parse("a.txt", b"text")
+
+
+def test_the_parser_ends_with_the_process_that_asked(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    program = f"""
+from tests.unit.documents import test_parsing as here
+import pytest
+here._replace_worker(pytest.MonkeyPatch(), "echo $$ > '{pid}'; sleep 60", "/bin/sh")
+here.parse("a.txt", b"text")
+"""
+    asks = subprocess.Popen([sys.executable, "-c", program])
+    until = time.monotonic() + 60
+    while not (pid.exists() and pid.read_text()) and time.monotonic() < until:
+        time.sleep(0.05)
+    asks.kill()
+    asks.wait()
+    _wait_until_ended(int(pid.read_text()))
+
+
 def _replace_worker(monkeypatch: pytest.MonkeyPatch, code: str, program: str = sys.executable) -> None:
+    _replace_server(monkeypatch, f"work.main = lambda: os.execv({program!r}, [{program!r}, '-c', {code!r}])")
+
+
+def _replace_server(monkeypatch: pytest.MonkeyPatch, changes: str) -> None:
+    server = f"import os\nfrom sluice.adapters.documents.parsing import forks, work\n{changes}\nforks.main()"
     popen = sandbox.subprocess.Popen
 
     def start(command: list[str], **options: object) -> object:
-        return popen([program, "-c", code], **options)  # type: ignore[call-overload]
+        return popen([sys.executable, "-c", server, *command[3:]], **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(sandbox.subprocess, "Popen", start)
 

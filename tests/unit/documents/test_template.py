@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sluice.domain.documents.keys import CHANGES, EVENT_KINDS, RUNS
+from sluice.domain.documents.keys import CHANGES, EVENT_KINDS, PARTS, ROWS, RUNS
 from tests.unit.aws.template import FUNCTIONS, RESOURCES, ROOT
 
 BUCKET = RESOURCES["DocumentsBucket"]
@@ -32,7 +32,9 @@ def test_the_bucket_answers_over_tls_only() -> None:
 def test_the_bucket_keeps_no_deleted_versions_and_its_events_expire() -> None:
     assert "VersioningConfiguration" not in PROPERTIES
     rules = PROPERTIES["LifecycleConfiguration"]["Rules"]
-    assert [rule["Prefix"] for rule in rules if "ExpirationInDays" in rule] == [f"{CHANGES}/", f"{RUNS}/"]
+    assert [rule["Prefix"] for rule in rules if "ExpirationInDays" in rule] == [
+        f"{kind}/" for kind in (CHANGES, RUNS, ROWS, PARTS)
+    ]
 
 
 def test_every_kind_of_event_goes_to_the_queue_that_feeds_ingestion() -> None:

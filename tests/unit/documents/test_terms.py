@@ -1,11 +1,19 @@
 """The terms that are indexed from a text and searched for a question."""
 
+import re
+from collections import Counter
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.adapters.documents.search import terms
-from sluice.adapters.documents.search.terms import MOST_ASKED, asked, indexed
+from sluice.adapters.documents.search.terms import MOST_ASKED, asked, counted, indexed
+
+EXCEPTIONS = ["skis", "skies", "dying", "lying", "tying", "idly", "gently", "ugly", "early", "only", "singly", "yes"]
+FILES = (Path(__file__).parents[2] / "data" / "documents" / "files").iterdir()
+WORDS = sorted({*EXCEPTIONS, *re.findall(r"[a-z]{2,}", " ".join(one.read_text("utf-8", "replace") for one in FILES))})
 
 
 def test_english_words_are_stemmed_and_folded() -> None:
@@ -71,3 +79,16 @@ def test_the_terms_of_a_question_are_found_in_the_same_text(text: str) -> None:
     question = asked(text)
     lone = {term for term in question.content if len(term) == 1}
     assert set(question.content) - lone <= held
+
+
+@given(st.lists(st.sampled_from([*WORDS, *map(str.upper, EXCEPTIONS), "1,000", "café", "図書館", "'s"]), max_size=40))
+def test_a_search_counts_the_terms_that_were_indexed(words: list[str]) -> None:
+    for text in (" ".join(words), ". ".join(words) + " it's"):
+        terms = indexed(text)
+        wanted = set(asked(text).content) | {"die", "sky", "1000", "absent"}
+        assert counted(text, wanted) == (Counter(term for term in terms if term in wanted), len(terms))
+
+
+def test_a_stem_begins_as_its_word() -> None:
+    assert len(WORDS) > 500
+    assert [word for word in WORDS if indexed(word)[0][0] != word[0]] == []

@@ -8,11 +8,26 @@ from flask.testing import FlaskClient
 from pydantic import ValidationError
 
 from sluice import settings
+from sluice.domain.errors import StoreUnavailable
 from sluice.domain.settings.owners import OwnersSettings, Site
 from sluice.domain.settings.versions import InForce
 from sluice.http import cors
 from sluice.http.app import create_app
 from sluice.http.operation import Auth, operation
+from sluice.services.any_origin import AnyOrigin
+
+
+class Nobody:
+    """No publishable API token exists."""
+
+    def is_asked(self, now_s: int) -> bool:
+        return False
+
+
+class Somebody(Nobody):
+    def is_asked(self, now_s: int) -> bool:
+        return True
+
 
 PREFLIGHT = {
     "Access-Control-Request-Method": "POST",
@@ -37,6 +52,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], FlaskClient]
         monkeypatch.setenv("SLUICE_ALLOWED_ORIGINS", allowed)
         settings.common.cache_clear()
         monkeypatch.setattr(cors, "settings_in_force", Owners)
+        monkeypatch.setattr(cors, "any_origin", Nobody)
         blueprint = Blueprint("some", __name__)
 
         @blueprint.get("/v1/limited")
@@ -127,6 +143,7 @@ def test_the_account_api_answers_only_listed_origins(at: Callable[[str], FlaskCl
         assert shared(client.get(path, headers={"Origin": LISTED})) == LISTED
         assert shared(client.get(path, headers={"Origin": OTHER})) is None
         assert shared(client.options(path, headers={"Origin": OTHER, **PREFLIGHT})) is None
+    assert shared(client.put("/usage", headers={"Origin": LISTED})) == LISTED, "also that of a wrong method"
     for path in ("/login", "/metrics", "/unknown"):
         assert shared(client.get(path, headers={"Origin": LISTED})) is None
 
@@ -170,3 +187,42 @@ def test_without_the_setting_nothing_is_allowed(at: Callable[[str], FlaskClient]
 def test_what_is_no_origin_is_refused_at_the_start(wrong: str) -> None:
     with pytest.raises(ValidationError, match="neither \\* nor an origin"):
         settings.Common(allowed_origins=wrong)
+
+
+def test_while_publishable_tokens_exist_any_page_may_ask_v1_and_nothing_else(
+    at: Callable[[str], FlaskClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = at(LISTED)
+    monkeypatch.setattr(cors, "any_origin", Somebody)
+    preflight = client.options("/v1/limited", headers={"Origin": OTHER, **PREFLIGHT})
+    assert preflight.status_code == 204 and shared(preflight) == "*"
+    assert shared(client.get("/v1/limited", headers={"Origin": OTHER})) == "*"
+    assert shared(client.get("/v1/limited", headers={"Origin": LISTED})) == LISTED
+    for path in ("/usage", "/auth/login"):
+        assert shared(client.get(path, headers={"Origin": OTHER})) is None
+
+
+def test_what_is_not_known_of_publishable_tokens_is_read_once_a_second_and_what_is_known_no_more() -> None:
+    class Store:
+        until, reads, away = 0, 0, False
+
+        def announce(self, until_s: int) -> None:
+            self.until = until_s
+
+        def until_s(self) -> int:
+            self.reads += 1
+            if self.away:
+                raise StoreUnavailable
+            return self.until
+
+    store, clock = Store(), [0.0]
+    known, other = (AnyOrigin(store, lambda: clock[0]) for _ in range(2))
+    assert not other.is_asked(100) and not other.is_asked(100) and store.reads == 1
+    known.announce(200)
+    assert known.is_asked(100) and store.reads == 1, "who issued it knows at once"
+    clock[0], store.away = 1.0, True
+    assert not other.is_asked(100)
+    clock[0], store.away = 2.0, False
+    assert other.is_asked(100) and other.is_asked(199) and store.reads == 3
+    clock[0] = 3.0
+    assert not other.is_asked(200)

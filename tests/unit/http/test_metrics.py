@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from flask import Blueprint, Flask
 
+from infra.local import figures as of_this_moment
 from infra.local import metrics as page
 from sluice.adapters.usage.metrics_prometheus import PrometheusMetrics
 from sluice.domain.errors import NotFound, RateLimitExceeded
@@ -18,6 +19,7 @@ from sluice.wiring import peers
 def app(monkeypatch: pytest.MonkeyPatch) -> Flask:
     figures = PrometheusMetrics()
     monkeypatch.setattr(peers, "metrics", lambda: figures)
+    monkeypatch.setattr(of_this_moment, "exposition", lambda: b"")
     blueprint = Blueprint("some", __name__)
 
     @blueprint.get("/things/<name>")

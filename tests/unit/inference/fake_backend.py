@@ -55,6 +55,7 @@ class FakeBackend:
     context_tokens: int = 64
     sequences: int = 4
     can_share_prefixes: bool = True
+    can_forget_ends: bool = True
     vocab_tokens: int = 0x110000
     outcomes: list[int] = field(default_factory=list)
     """Return values of the next decode calls, instead of 0."""
@@ -80,7 +81,7 @@ class FakeBackend:
             return None
         batch = self.batches[-1]
         assert batch[row].wants_logits
-        text = "".join(map(chr, self.state[batch[row].seq]))
+        text = "".join(map(chr, self.state[batch[row].seq][: batch[row].position + 1]))
         script = next((s for s in self.scripts if s.startswith(text)), text)
         return ord(script[len(text)]) if len(script) > len(text) else END
 

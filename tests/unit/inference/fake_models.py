@@ -81,8 +81,8 @@ class Running:
     def place(self, name: str) -> Place:
         return next(place for place in self.models.places if place.served.name == name)
 
-    def ask(self, name: str, account: str = "") -> Use:
-        return self.models.ask(self.place(name), account)
+    def ask(self, name: str, account: str = "", *, low: bool = False) -> Use:
+        return self.models.ask(self.place(name), account, low=low)
 
     def got(self, name: str) -> Use:
         """A use whose model is there."""

@@ -511,3 +511,42 @@ def test_an_answer_that_is_complete_ends_with_its_last_token() -> None:
     tested.submit(ended)
     finish(tested)
     assert outcome(ended) == ("hel", "stop", 3) and seen == ["h", "e", "l"]
+
+
+def test_rows_of_batches_never_take_the_last_slot_and_wait_longer_than_requests() -> None:
+    clock = Clock()
+    e = engine(clock=clock, queue_wait_s=30.0)
+    rows = [e.submit(job("one:", account="a", low=True)) for _ in range(4)]
+    e.step()
+    assert sum(any(isinstance(event, Started) for event in events(row)) for row in rows) == 3
+    clock.now_s += 31
+    asked = e.submit(job("two:", account="b"))
+    e.step()
+    assert any(isinstance(event, Started) for event in events(asked)), "the slot that was kept for it"
+    finish(e)
+    assert all(isinstance(events(row)[-1], Finished) for row in rows)
+
+
+def test_one_slot_alone_takes_rows_when_nothing_else_waits() -> None:
+    e = engine(FakeBackend(SCRIPTS, sequences=1))
+    row, asked = e.submit(job("one:", low=True)), e.submit(job("two:"))
+    finish(e)
+    assert (outcome(asked), outcome(row)) == (("xyz", "stop", 3), ("hello world", "stop", 11))
+
+
+def test_a_first_token_beside_a_full_batch_is_one_piece_of_a_prompt_later(capsys: pytest.CaptureFixture[str]) -> None:
+    backend = FakeBackend(["two:xyz"], context_tokens=400)
+    e = engine(backend)
+    for number in range(4):
+        e.submit(job(f"{number}" * 300, max_tokens=1, account="a", low=True))
+    for _ in range(3):
+        e.step()
+    asked, before = e.submit(job("two:", account="b")), len(backend.batches)
+    seen: list[object] = []
+    while not any(isinstance(one, Delta | Finished) for one in seen) and e.step():
+        seen += events(asked)
+    steps = [len(batch) for batch in backend.batches[before:]]
+    with capsys.disabled():
+        print(f"\n  beside a full batch: a first token after {len(steps)} call, of {steps} rows")
+    assert len(steps) == 1  # submitted during a call, it has to wait for that, too
+    assert steps[0] <= 32

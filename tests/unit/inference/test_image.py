@@ -18,8 +18,7 @@ each_target = pytest.mark.parametrize("file", FILES.values(), ids=FILES)
 
 def test_the_images_pins_are_the_projects() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    listed = [*project["dependencies"], *project["optional-dependencies"]["inference"]]
-    pinned = {re.sub(r"\[.*?\]", "", line) for line in listed}
+    pinned = {re.sub(r"\[.*?\]", "", line) for line in project["dependencies"]}
     lines = (FOLDER / "requirements.txt").read_text().splitlines()
     wanted = [line for line in lines if line and not line.startswith("#")]
     assert wanted
@@ -48,7 +47,8 @@ def test_a_file_has_the_stages_of_its_own_target_only(name: str) -> None:
     assert len(bases) == 2 and "${" not in "".join(bases)
     assert all(base.startswith(ACCELERATORS.get(name, "python:3.11-slim-bookworm")) for base in bases)
     assert file.count("-DGGML_NATIVE=OFF") == 1
-    assert re.findall(r"-DGGML_(\w+)=ON", file) == ([name.upper()] if name in ACCELERATORS else [])
+    backends = [name.upper()] if name in ACCELERATORS else ["BACKEND_DL", "CPU_ALL_VARIANTS"]
+    assert re.findall(r"-DGGML_(\w+)=ON", file) == backends
     assert ("SLUICE_INFERENCE_GPU_LAYERS=-1" in file) == (name in ACCELERATORS)
 
 

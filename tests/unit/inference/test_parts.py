@@ -67,6 +67,14 @@ def test_the_size_of_prompt_chunks_follows_the_measured_decode_time() -> None:
     assert budget.tokens == 512
 
 
+def test_prompt_chunks_are_multiples_of_the_rows_that_a_kernel_takes_at_once() -> None:
+    for fitting, taken in ((8, 16), (24, 16), (31, 16), (33, 32), (47, 32), (100, 96)):
+        budget = PrefillBudget(target_ms=fitting, most_tokens=99)
+        budget.record(16, 16)
+        assert budget.tokens == taken
+    assert PrefillBudget(target_ms=100, most_tokens=8).tokens == 8
+
+
 def test_small_batches_do_not_change_the_prompt_chunk_size() -> None:
     budget = PrefillBudget(target_ms=100, most_tokens=512)
     budget.record(16, 1.6)

@@ -8,6 +8,7 @@ from functions.inference.engine.queueing import FairQueue
 class Item:
     account: str
     number: int
+    low: bool = False
 
 
 def drain(queue: FairQueue[Item], running: Counter[str] | None = None) -> list[str]:
@@ -75,4 +76,14 @@ def test_the_length_follows_every_change() -> None:
     queue.remove(queue.items()[0])
     assert len(queue) == 2
     drain(queue)
+    assert len(queue) == 0
+
+
+def test_rows_of_batches_come_after_all_others_and_take_none_of_their_places() -> None:
+    queue: FairQueue[Item] = FairQueue(4)
+    assert all(queue.offer(Item(f"batch-{number}", number, low=True)) for number in range(4))
+    assert not queue.offer(Item("batch-9", 9, low=True))
+    assert queue.peek(Counter(), low=False) is None
+    assert all(queue.offer(Item(f"a-{number}", number)) for number in range(4))
+    assert drain(queue)[:4] == ["a-00", "a-11", "a-22", "a-33"]
     assert len(queue) == 0

@@ -223,3 +223,15 @@ def test_at_start_what_fits_is_loaded_in_order() -> None:
     running = Running(served("a"), served("b", 200), served("c"), served("d"), budget_mib=250)
     running.models.load_what_fits()
     assert running.loader.done == ["load a", "load c"]
+
+
+def test_a_row_of_a_batch_makes_no_model_go_that_has_requests() -> None:
+    with Running(served("a", 200), served("b", 200)) as running:
+        first = running.got("a")
+        with pytest.raises(Overloaded):
+            running.ask("b", low=True)
+        assert has(running.ask("a", low=True)) == "a"
+        first.leave()
+    with Running(served("a", 200), served("b", 200)) as running:
+        running.touch("a")
+        assert has(running.ask("b", low=True)) == "b"

@@ -65,6 +65,34 @@ def test_the_credentials_of_a_users_own_store_are_kept() -> None:
     assert child["AWS_ENDPOINT_URL_DYNAMODB"] == "http://127.0.0.1:4566"
 
 
+@pytest.mark.parametrize(
+    ("store", "streams"),
+    [
+        ("https://dynamodb.eu-west-1.amazonaws.com", "https://streams.dynamodb.eu-west-1.amazonaws.com"),
+        ("http://10.0.0.5:8000", "http://10.0.0.5:8000"),
+    ],
+)
+def test_streams_are_where_the_store_has_them(store: str, streams: str) -> None:
+    env = {"AWS_ENDPOINT_URL_DYNAMODB": store}
+    child = config.child_environment(config.read(env), config.Inside(store, None, Path("e")), env)
+    assert child["AWS_ENDPOINT_URL_DYNAMODB_STREAMS"] == streams
+    assert ("AWS_ACCESS_KEY_ID" in child) == store.startswith("http:")  # Amazon's: those of this machine's role
+
+
+@pytest.mark.parametrize(
+    ("env", "made_up"),
+    [
+        ({"SLUICE_DOCUMENTS_BUCKET": "b"}, False),  # on AWS, perhaps with the role of this machine
+        ({"SLUICE_DOCUMENTS_BUCKET": "b", "AWS_ENDPOINT_URL_S3": "http://10.0.0.6:9000"}, True),
+        ({"SLUICE_DOCUMENTS_BUCKET": "b", "AWS_PROFILE": "work"}, False),
+    ],
+)
+def test_a_bucket_is_used_with_the_credentials_that_there_are(env: dict[str, str], made_up: bool) -> None:
+    child = config.child_environment(config.read(env), INSIDE, env)
+    assert ("AWS_ACCESS_KEY_ID" in child) == made_up and "AWS_EC2_METADATA_DISABLED" not in child
+    assert child.get("AWS_PROFILE") == env.get("AWS_PROFILE")
+
+
 def test_requests_between_processes_use_no_proxy() -> None:
     child = config.child_environment(
         config.read({}), INSIDE, {"HTTP_PROXY": "http://proxy", "NO_PROXY": "corp.example"}

@@ -8,6 +8,7 @@ from infra.doctor import configuration
 from infra.local import sluice_toml
 from infra.local.errors import LaunchError
 from infra.local.launcher import Launcher
+from infra.upgrading import Upgrade
 
 ENGINE = '[[upstreams]]\nname = "local"\nkind = "engine"\nmodels = ["demo", "all-minilm-l6-v2"]\n'
 REMOTE = '[[upstreams]]\nname = "cloud"\nkind = "openai"\nurl = "https://api.example.com/v1"\n'
@@ -52,7 +53,7 @@ def test_a_second_word_about_models_is_refused_by_name(
     file.write_text(text)
     monkeypatch.setenv(name, "demo")
     with pytest.raises(LaunchError, match=f"names upstreams, and {name} is set as well"):
-        Launcher()
+        Launcher(Upgrade)
     (problem,) = [finding for finding in configuration.settings() if finding.kind == "problem"]
     assert f"{name} is set as well" in problem.text
 

@@ -146,7 +146,7 @@ def test_a_new_account_reserves_nothing_and_runs_one_request_at_a_time(small: Ac
     assert "sandbox" in found["mail"].found and "production access" in found["mail"].then
 
 
-@pytest.mark.parametrize(("free", "reserves"), [(168, False), (169, True)])
+@pytest.mark.parametrize(("free", "reserves"), [(182, False), (183, True)])
 def test_a_reservation_leaves_a_hundred_for_everything_else(free: int, reserves: bool) -> None:
     limits = {"ConcurrentExecutions": free, "UnreservedConcurrentExecutions": free}
     assert chosen(look(Account(limits=limits))) == ({} if reserves else {"InferenceConcurrency": "0"})

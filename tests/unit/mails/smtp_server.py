@@ -23,6 +23,7 @@ class Behaviour:
     certificate: ssl.SSLContext | None = None
     user: tuple[str, str] | None = None
     extensions: tuple[str, ...] = ()
+    greeted_as: str = "test"
 
 
 @dataclass
@@ -85,7 +86,7 @@ class _Talk(socketserver.StreamRequestHandler):
         behaviour = self.server.behaviour
         match verb:
             case "ehlo":
-                offered = ["test", *behaviour.extensions]
+                offered = [behaviour.greeted_as, *behaviour.extensions]
                 offered += ["STARTTLS"] if behaviour.certificate and not self.secure else []
                 offered += ["AUTH PLAIN"] if behaviour.user else []
                 lines = [f"250{'-' if place < len(offered) - 1 else ' '}{line}" for place, line in enumerate(offered)]

@@ -1,7 +1,5 @@
 """SmtpMail on a real socket: plain, with a password, with TLS, and with servers that refuse or do not answer."""
 
-import datetime
-import ipaddress
 import ssl
 from pathlib import Path
 from typing import Any
@@ -10,8 +8,10 @@ import pytest
 
 from sluice.adapters.mails import smtp as mail_smtp
 from sluice.adapters.mails.render import render
-from sluice.adapters.mails.smtp import SmtpMail, SmtpServer, parse_smtp_url
+from sluice.adapters.mails.smtp import SmtpMail
 from sluice.domain.mails.mail import Kind, MailRefused, MailUndelivered, Message, new_mail
+from sluice.domain.mails.servers import SmtpServer
+from tests.tls import make_certificate
 from tests.unit.mails.smtp_server import Behaviour, Server, smtp_server
 
 pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
@@ -72,7 +72,7 @@ def test_a_password_is_sent_in_the_clear_to_this_machine_only() -> None:
 
 
 def test_a_password_never_crosses_a_network_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mail_smtp, "_is_loopback", lambda host: False)
+    monkeypatch.setattr(mail_smtp, "is_loopback", lambda host: False)
     with smtp_server(Behaviour(user=("post", "secret"))) as server, pytest.raises(MailUndelivered):
         send(server, user="post", password="secret")
     assert not [line for line in server.said if line.upper().startswith("AUTH")]
@@ -80,7 +80,7 @@ def test_a_password_never_crosses_a_network_in_the_clear(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("host, is_loopback", [("localhost", True), ("::1", True), ("10.0.0.1", False), ("x", False)])
 def test_what_counts_as_this_machine(host: str, is_loopback: bool) -> None:
-    assert mail_smtp._is_loopback(host) is is_loopback
+    assert mail_smtp.is_loopback(host) is is_loopback
 
 
 # --- TLS
@@ -88,25 +88,7 @@ def test_what_counts_as_this_machine(host: str, is_loopback: bool) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Key and certificate of 127.0.0.1, signed by themselves."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    day = datetime.timedelta(days=1)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - day, now + day)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    plain = serialization.NoEncryption()
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    file.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
-    return file
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def of_server(certificate: Path) -> ssl.SSLContext:
@@ -116,7 +98,7 @@ def of_server(certificate: Path) -> ssl.SSLContext:
 
 
 def test_starttls_is_used_if_the_server_offers_it(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mail_smtp, "_is_loopback", lambda host: False)
+    monkeypatch.setattr(mail_smtp, "is_loopback", lambda host: False)
     trusting = ssl.create_default_context(cafile=str(certificate))
     with smtp_server(Behaviour(certificate=of_server(certificate), user=("post", "secret"))) as server:
         send(server, user="post", password="secret", tls=trusting)
@@ -194,48 +176,3 @@ def test_an_unreachable_server_leaves_the_mail_undelivered() -> None:
         pass
     with pytest.raises(MailUndelivered):
         send(server)
-
-
-# --- smtp://user:pass@host:port
-
-
-@pytest.mark.parametrize(
-    "url, meant",
-    [
-        ("smtp://mail.example.com", SmtpServer("mail.example.com", 25)),
-        ("smtp://mail.example.com:587", SmtpServer("mail.example.com", 587)),
-        ("smtp://127.0.0.1:1025/", SmtpServer("127.0.0.1", 1025)),
-        ("smtp://[::1]:1025", SmtpServer("::1", 1025)),
-        ("smtps://mail.example.com", SmtpServer("mail.example.com", 465, tls=True)),
-        ("smtp://ann:secret@mail.example.com:587", SmtpServer("mail.example.com", 587, "ann", "secret")),
-        ("smtp://ann%40example.com:p%40ss%3Aw%2F@m.example", SmtpServer("m.example", 25, "ann@example.com", "p@ss:w/")),
-    ],
-)
-def test_a_mail_servers_url_is_read(url: str, meant: SmtpServer) -> None:
-    assert parse_smtp_url(url) == meant
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "pigeon",
-        "http://ann:secret@example.com",
-        "smtp://",
-        "smtp://ann:secret@",
-        "smtp://ann:secret@example.com:port",
-        "smtp://ann:secret@example.com:99999",
-        "smtp://ann:secret@example.com/inbox",
-        "smtp://ann:secret@example.com?x=1",
-        "smtp://ann@example.com",
-        "smtp://ann:secret@[::1",
-    ],
-)
-def test_an_invalid_url_is_refused_without_quoting_its_password(url: str) -> None:
-    with pytest.raises(ValueError) as refusal:
-        parse_smtp_url(url)
-    assert "secret" not in str(refusal.value) and str(refusal.value)
-
-
-def test_the_repr_of_a_server_shows_no_password() -> None:
-    assert "secret" not in repr(parse_smtp_url("smtp://ann:secret@example.com"))

@@ -74,7 +74,7 @@ def test_a_code_is_in_no_repr() -> None:
 
 def test_the_links_have_the_promised_lifetimes() -> None:
     hours = {kind: life_ms / 3_600_000 for kind, life_ms in CODE_LIFE_MS.items()}
-    assert hours == {"verify_email": 24, "reset_password": 0.5, "change_email": 24}
+    assert hours == {"verify_email": 24, "reset_password": 0.5, "change_email": 24, "invitation": 168}
 
 
 def mail(kind: Kind) -> Mail:

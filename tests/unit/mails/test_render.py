@@ -10,7 +10,12 @@ from sluice.adapters.mails.wording import WORDING
 from sluice.domain.mails.mail import CODE_LIFE_MS, Kind, Mail, Message, new_mail
 
 BASE = "https://api.example.com/prod"
-PATHS = {Kind.VERIFY_EMAIL: "/verify-email", Kind.RESET_PASSWORD: "/reset-password", Kind.CHANGE_EMAIL: "/change-email"}
+PATHS = {
+    Kind.VERIFY_EMAIL: "/verify-email",
+    Kind.RESET_PASSWORD: "/reset-password",
+    Kind.CHANGE_EMAIL: "/change-email",
+    Kind.INVITATION: "/invitation",
+}
 DATA: dict[Kind, dict[str, str | int]] = {
     Kind.EMAIL_CHANGED: {"new_email": "new@example.com"},
     Kind.QUOTA_80: {"period": "2026-11", "monthly_tokens": 1_000_000},

@@ -105,7 +105,7 @@ def test_hostile_file_is_refused_in_words(text: str) -> None:
 
 
 KEYS = st.sampled_from(
-    ["site", "upstreams", "models", "plans", "name", "id", "key", "url", "rpm", "prompt_usd", "aliases"]
+    ["site", "sign_in", "upstreams", "models", "plans", "name", "id", "key", "url", "rpm", "prompt_usd", "aliases"]
 )
 TEXT = st.text("ab1:/.-_ €\x7f\n\"'[]{}*", max_size=8)
 ANY = st.recursive(

@@ -16,7 +16,7 @@ from sluice.domain.gateway.grants import (
 from sluice.domain.tokens import SCOPES, ApiToken, TokenRequest
 from sluice.services.accounts.security_events import SecurityEvents
 from sluice.services.tokens import IssuedToken, Tokens
-from tests.fakes.account_side import FakeAudit, FakeGrants, FakeSigner, FakeTokens, OpenThrottles
+from tests.fakes.account_side import FakeAudit, FakeGrants, FakePublished, FakeSigner, FakeTokens, OpenThrottles
 
 NOW_MS = 1_800_000_000_123
 NOW_S = NOW_MS // 1000
@@ -34,7 +34,8 @@ def grants() -> FakeGrants:
 
 
 def bound(tokens: FakeTokens, grants: FakeGrants) -> Tokens:
-    return Tokens(tokens, grants, SecurityEvents(FakeAudit(), OpenThrottles()), FakeSigner)  # type: ignore[arg-type]
+    events = SecurityEvents(FakeAudit(), OpenThrottles())
+    return Tokens(tokens, grants, events, FakeSigner, FakePublished())  # type: ignore[arg-type]
 
 
 def issue(tokens: FakeTokens, grants: FakeGrants, now_ms: int = NOW_MS) -> IssuedToken:
@@ -109,7 +110,8 @@ def test_revoke_all_holds_after_its_first_write(tokens: FakeTokens, grants: Fake
 
 def test_revoking_all_tokens_is_recorded_as_a_security_event(tokens: FakeTokens, grants: FakeGrants) -> None:
     audit = FakeAudit()
-    bound = Tokens(tokens, grants, SecurityEvents(audit, OpenThrottles()), FakeSigner)  # type: ignore[arg-type]
+    events = SecurityEvents(audit, OpenThrottles())
+    bound = Tokens(tokens, grants, events, FakeSigner, FakePublished())  # type: ignore[arg-type]
     assert bound.revoke_all(ME, Visitor("192.0.2.1", NOW_MS)) == 0
     (event,) = audit.events
     assert (event.action, event.actor, event.target, event.client) == ("tokens_revoked", ME, ME, "192.0.2.1")

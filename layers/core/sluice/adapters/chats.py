@@ -60,9 +60,42 @@ class DynamoChats:
     def change(
         self, account_id: str, chat_id: str, changes: Mapping[str, Any], was: Mapping[str, Any] | None = None
     ) -> Chat | None:
-        new, old = _stored(changes), _stored(was or {})
+        request = {**self._change(account_id, chat_id, changes, was or {}), "ReturnValues": "ALL_NEW"}
+        try:
+            written = dynamo.write(lambda: dynamo.client().update_item(**request))
+        except dynamo.ConditionFailed:
+            return None
+        return _chat(dynamo.values(written["Attributes"]))
+
+    def turn(
+        self,
+        account_id: str,
+        chat_id: str,
+        changes: Mapping[str, Any],
+        was: Mapping[str, Any],
+        add: ChatMessage | None = None,
+        drop: str | None = None,
+    ) -> bool:
+        writes: list[Any] = [{"Update": self._change(account_id, chat_id, changes, was)}]
+        if add is not None:
+            item = dynamo.item(_message_item(account_id, chat_id, add))
+            writes.append({"Put": {"TableName": self._table, "Item": item}})
+        if drop is not None:
+            key = self._key(account_id, f"chatmsg#{chat_id}#{drop}")
+            writes.append({"Delete": {"TableName": self._table, "Key": key}})
+        try:
+            if len(writes) == 1:  # a transaction costs twice as much
+                dynamo.write(lambda: dynamo.client().update_item(**writes[0]["Update"]))
+            else:
+                dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=writes))
+        except dynamo.ConditionFailed:
+            return False
+        return True
+
+    def _change(self, account_id: str, chat_id: str, changes: Mapping[str, Any], was: Mapping[str, Any]) -> Any:
+        new, old = _stored(changes), _stored(was)
         same = [f"(#{name} = :was_{name}{'' if old[name] else f' OR attribute_not_exists(#{name})'})" for name in old]
-        request: Any = {
+        return {
             "TableName": self._table,
             "Key": self._key(account_id, f"chat#{chat_id}"),
             "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in new),
@@ -71,13 +104,7 @@ class DynamoChats:
             "ExpressionAttributeValues": dynamo.item(
                 {f":{name}": value for name, value in new.items()} | {f":was_{name}": old[name] for name in old}
             ),
-            "ReturnValues": "ALL_NEW",
         }
-        try:
-            written = dynamo.write(lambda: dynamo.client().update_item(**request))
-        except dynamo.ConditionFailed:
-            return None
-        return _chat(dynamo.values(written["Attributes"]))
 
     def delete(self, account_id: str, chat_id: str) -> None:
         """Delete the chat first. Messages that remain after a failure belong to no chat and are not shown."""

@@ -76,6 +76,25 @@ class Conflict(SluiceError):
     default_message = "The request conflicts with the current state."
 
 
+class StillRunning(Conflict):
+    """The request that came first with this `Idempotency-Key` has not been answered yet."""
+
+    default_message = "The first request with this Idempotency-Key still runs. Send it again in a moment."
+    retry_after_seconds = 1
+
+
+class AnswerNotKept(Conflict):
+    default_message = (
+        "The request with this Idempotency-Key was answered and charged, but its answer was not kept: it is too "
+        "large, or the store was away. Send it with a new key to have it answered again."
+    )
+    headers = {"x-should-retry": "false"}  # noqa: RUF012 (never changed)
+
+
+class IdempotencyKeyReused(SluiceError):
+    default_message = "This Idempotency-Key came before with another body. A new request needs a new key."
+
+
 # --- authentication and authorization
 
 
@@ -128,6 +147,23 @@ class AccountSuspended(Forbidden):
     default_message = "This account is suspended."
 
 
+class ConfirmationRequired(Forbidden):
+    """The session must first show the account's second factor, or without one its password or provider, once more."""
+
+    default_message = (
+        "Confirm that it is you first: POST /account/factors/confirm with a code or a passkey, or with the password "
+        "where the account has no second factor."
+    )
+
+
+class TermsNotAccepted(Forbidden):
+    """Of a session. The account has not accepted the terms of use that the owner's settings name."""
+
+    default_message = (
+        "Accept the terms of use first: GET /account names them, and PATCH /account with their version accepts them."
+    )
+
+
 class CrossSiteRequest(Forbidden):
     default_message = "A request with the session cookie must come from this site's own pages."
 
@@ -165,6 +201,24 @@ class NothingAllowed(RateLimitExceeded):
     """The limit is 0, so no wait helps. It has one all the same, because every refusal of status 429 has."""
 
     headers = {"x-should-retry": "false"}  # noqa: RUF012 (never changed)
+
+
+class DailyRequestsUsedUp(RateLimitExceeded):
+    """All visitors of a publishable API token together have sent what it may have on a UTC day. A client that repeats
+    by itself would only wait."""
+
+    headers = {"x-should-retry": "false"}  # noqa: RUF012 (never changed)
+
+    def __init__(self, retry_after_seconds: int, limit: int) -> None:
+        text = f"This API token's limit of {limit} requests a day is reached. It starts anew at 00:00 UTC."
+        super().__init__(retry_after_seconds, text)
+
+
+class VisitorLimitReached(RateLimitExceeded):
+    """One visitor of a publishable API token."""
+
+    def __init__(self, retry_after_seconds: int, limit: int) -> None:
+        super().__init__(retry_after_seconds, f"The limit of {limit} requests a minute for each visitor is reached.")
 
 
 class QuotaExceeded(Throttled):
@@ -220,6 +274,16 @@ class SchemaNotMet(SluiceError):
 
 class ModelNotFound(NotFound):
     default_message = "There is no such model, or this API token may not use it."
+
+
+class Interrupted(SluiceError):
+    """The process that answered the first request with this `Idempotency-Key` died."""
+
+    default_message = (
+        "The first request with this Idempotency-Key was interrupted, and is not executed again. What it had "
+        "generated is charged. Send it with a new key."
+    )
+    headers = {"x-should-retry": "false"}  # noqa: RUF012 (never changed)
 
 
 class Unavailable(SluiceError):

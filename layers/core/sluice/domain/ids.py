@@ -3,11 +3,15 @@
 The package `python-ulid` reads its own version from the installed metadata when it is imported: 9 ms of a cold start.
 """
 
+import re
 import secrets
 from threading import Lock
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: without i, l, o, u, which are easy to misread
 ULID_ALPHABET = ALPHABET.upper()
+PAIRS = tuple(first + second for first in ULID_ALPHABET for second in ULID_ALPHABET)
+ULID_FORM = re.compile(f"[{ULID_ALPHABET}]{{26}}")
+DIGITS = str.maketrans(ULID_ALPHABET, "0123456789ABCDEFGHIJKLMNOPQRSTUV")  # those of Python's base 32
 ULID_RANDOM_BITS = 80
 RANDOM_CHARACTERS = 16  # 80 bits: no collisions, and the grant stays under 1 KB
 
@@ -48,17 +52,14 @@ def ulid(now_ms: int) -> str:
 def ulid_of(raw: bytes) -> str:
     """`raw`: 16 bytes."""
     value = int.from_bytes(raw, "big")
-    return "".join(ULID_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def ulid_time_ms(text: str) -> int:
     """The milliseconds in a ULID. Errors: ValueError, if it is none."""
-    if len(text) != 26:
-        raise ValueError("a ULID has 26 characters")
-    value = 0
-    for character in text.upper():
-        value = value << 5 | ULID_ALPHABET.index(character)
-    return value >> ULID_RANDOM_BITS
+    if not ULID_FORM.fullmatch(text := text.upper()):
+        raise ValueError("a ULID has 26 characters of base 32")
+    return int(text.translate(DIGITS), 32) >> ULID_RANDOM_BITS
 
 
 def request_id(now_ms: int) -> str:

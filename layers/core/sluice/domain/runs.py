@@ -1,6 +1,6 @@
 """A run: a request whose work outlives its connection (ADR 120). Its id is its request id.
 
-queued ── claimed ── in_progress ──► completed │ failed │ cancelled
+queued ── claimed ── in_progress ──► completed │ incomplete │ failed │ cancelled
              ▲           │ its process died: the next attempt takes its lease over
              └───────────┘
 """
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from sluice.domain.ids import request_time_ms
 
-Status = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
+Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 LIVE: tuple[Status, ...] = ("queued", "in_progress")
 MOST_LIVE = 100  # an account's
 MOST_DEATHS = 3  # of attempts, after which the run fails
@@ -28,7 +28,8 @@ RESPONSE_ID = re.compile(r"resp_([0-9a-hjkmnp-tv-z]{26})(\d{4})")
 class Run:
     """`place`: the end of its response's id. `epoch`: how often its lease was given. `deaths`: of attempts.
     `keeps_events`: False where the account keeps no content: then only the final answer is stored, until it is
-    fetched."""
+    fetched. `ask`: of an answer in a chat, what is asked, as JSON; it is executed at once, and by a worker only if its
+    process died. `followed`: whether others than its caller read its events."""
 
     account_id: str
     run_id: str
@@ -37,6 +38,8 @@ class Run:
     epoch: int = 0
     deaths: int = 0
     keeps_events: bool = True
+    ask: str = ""
+    followed: bool = False
 
     @property
     def is_live(self) -> bool:

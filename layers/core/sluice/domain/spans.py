@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from sluice.domain.errors import FieldProblem, ValidationFailed
 from sluice.domain.periods import EPOCH, ONE_DAY, day_of, day_start_ms, period_ends_ms
+from sluice.domain.phrases import phrase
 
 DAY_MS = 24 * 60 * 60 * 1000
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -59,7 +60,7 @@ def parse_span(from_text: str | None, to_text: str | None, now_ms: int, zone: tz
     first_of_month = day_of(to_ms - 1, zone)[: len("2026-11-")] + "01"
     from_ms = _parse("from", from_text or first_of_month, zone, end=False)
     if to_ms <= from_ms and to_text:
-        raise ValidationFailed((FieldProblem("to", "The end must be later than the start."),))
+        raise ValidationFailed((FieldProblem("to", phrase("The end must be later than the start.")),))
     if to_ms >= now_ms:
         to_ms = -(-to_ms // DAY_MS) * DAY_MS  # nothing lies after now, so the day may count as whole
     return Span(from_ms, max(from_ms, to_ms))  # a `from` in the future is valid: an empty span
@@ -77,5 +78,5 @@ def _parse(field: str, text: str, zone: tzinfo, *, end: bool) -> int:
     except (ValueError, OverflowError):
         pass  # February 31 matches the pattern but is not a date
     raise ValidationFailed(
-        (FieldProblem(field, "A date (2026-11-20) or an RFC 3339 time (2026-11-20T12:00:00Z) is expected."),)
+        (FieldProblem(field, phrase("A date (2026-11-20) or an RFC 3339 time (2026-11-20T12:00:00Z) is expected.")),)
     )

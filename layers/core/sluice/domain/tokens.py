@@ -7,6 +7,8 @@ from typing import Literal
 
 from sluice.domain.accounts.account import NAME_CHARACTERS
 from sluice.domain.gateway.admission import TokenLimits
+from sluice.domain.gateway.publishable import PublicTerms
+from sluice.domain.phrases import phrase
 
 SCHEMA = 1
 SCOPES = ("inference", "embeddings", "files", "batches")
@@ -24,6 +26,7 @@ MAX_MODELS, MODEL_CHARACTERS = 20, 100  # these are claims, and the token must f
 MODEL_NAME = re.compile(rf"[!#-\[\]-~]{{1,{MODEL_CHARACTERS}}}")
 
 Status = Literal["active", "expired", "revoked"]
+Kind = Literal["secret", "publishable"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Claims:
 
     The signature does not show whether the token is still live: the account's grant does. `family`: the id of the API
     token that this one was rotated from, first of all; None for one that was not. `local_only`: its requests reach no
-    model server that leaves home.
+    model server that leaves home. `origin`: of the page that sends this request with a publishable token.
     """
 
     token_id: str
@@ -43,11 +46,19 @@ class Claims:
     models: tuple[str, ...] | None
     family: str | None = None
     local_only: bool = False
+    publishable: bool = False
+    origin: str = ""
+
+    @property
+    def judged_origin(self) -> str | None:
+        """As `AdmissionRequest.origin`."""
+        return self.origin if self.publishable else None
 
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """The properties of a new API token. `models`: None for all. `limits`: None for no limits of its own."""
+    """The properties of a new API token. `models`: None for all. `limits`: None for no limits of its own. `public`: of
+    a publishable one."""
 
     name: str
     lifetime_s: int
@@ -55,6 +66,7 @@ class TokenRequest:
     models: tuple[str, ...] | None = None
     limits: TokenLimits | None = None
     local_only: bool = False
+    public: PublicTerms | None = None
 
 
 @dataclass(frozen=True)
@@ -79,13 +91,19 @@ class ApiToken:
     family: str | None = None
     rotated_from: str | None = None
     ends_ms: int | None = None
+    kind: Kind = "secret"
     schema: int = SCHEMA
 
     @property
     def claims(self) -> Claims:
         times = self.created_ms // 1000, self.expires_ms // 1000
-        scopes = frozenset(self.scopes)
-        return Claims(self.token_id, self.account_id, *times, scopes, self.models, self.family, self.local_only)
+        names = (self.token_id, self.account_id)
+        scopes, public = frozenset(self.scopes), self.is_publishable
+        return Claims(*names, *times, scopes, self.models, self.family, self.local_only, public)
+
+    @property
+    def is_publishable(self) -> bool:
+        return self.kind == "publishable"
 
     @property
     def of_family(self) -> str:
@@ -127,9 +145,11 @@ def parse_models(names: Sequence[str]) -> tuple[str, ...]:
     """The model names without duplicates, in the caller's order. Raises ValueError for the form of a name only,
     because only the gateway knows which models exist."""
     if not 1 <= len(names) <= MAX_MODELS:
-        raise ValueError(f"From 1 to {MAX_MODELS} model names; leave it out to allow all.")
+        raise ValueError(phrase("From 1 to %(most)s model names; leave it out to allow all.", most=MAX_MODELS))
     if not all(MODEL_NAME.fullmatch(name) for name in names):
-        raise ValueError(f"A model name has 1 to {MODEL_CHARACTERS} ASCII letters, digits and marks, no spaces.")
+        raise ValueError(
+            phrase("A model name has 1 to %(most)s ASCII letters, digits and marks, no spaces.", most=MODEL_CHARACTERS)
+        )
     return tuple(dict.fromkeys(names))
 
 
@@ -137,5 +157,5 @@ def parse_token_name(text: str) -> str:
     """The name without spaces around it. Raises ValueError when it is empty, too long or not printable."""
     name = text.strip()
     if not 1 <= len(name) <= NAME_CHARACTERS or not name.isprintable():
-        raise ValueError(f"From 1 to {NAME_CHARACTERS} printable characters.")
+        raise ValueError(phrase("From 1 to %(most)s printable characters.", most=NAME_CHARACTERS))
     return name

@@ -12,8 +12,10 @@ from flask import request
 
 from sluice import settings
 from sluice.domain import errors
+from sluice.domain.accounts.sessions import is_fresh
 from sluice.wiring import peers
 from sluice.wiring.accounts import sessions
+from sluice.wiring.settings import site
 
 COOKIE = "sluice_session"
 HOST_ONLY = "__Host-"  # browsers accept this prefix only over https, for this exact host
@@ -28,6 +30,14 @@ class Caller:
     session_id: str
     role: str
     epoch: int = 0  # of the session
+    language: str = ""  # of the account, if it has chosen one
+    has_factor: bool = False
+    is_fresh: bool = False  # see `domain/accounts/sessions.is_fresh`
+
+    def require_fresh(self) -> None:
+        """For what a stolen session must not be enough for. Errors: ConfirmationRequired."""
+        if not self.is_fresh:
+            raise errors.ConfirmationRequired()
 
     @property
     def is_admin(self) -> bool:
@@ -39,15 +49,31 @@ def cookie_name() -> str:
     return HOST_ONLY + COOKIE if settings.common().https else COOKIE
 
 
-def require_session(admin: bool = False, leaving: bool = False) -> Caller:
-    """Errors: NotAuthenticated, CrossSiteRequest, AccountSuspended, Forbidden (not an admin), StoreUnavailable."""
+def require_session(admin: bool = False, leaving: bool = False, before_terms: bool = False) -> Caller:
+    """`before_terms`: also before the terms of use are accepted. So do `leaving` and `admin`, since an admin sets them.
+
+    Errors: NotAuthenticated, CrossSiteRequest, AccountSuspended, Forbidden (not an admin), ConfirmationRequired (an
+    admin's change without the second factor that the admin has set up), TermsNotAccepted, StoreUnavailable."""
     session_token, from_cookie = _session_token()
     found = sessions().authenticate(session_token, now_ms(), leaving=leaving)
     if from_cookie and request.method not in SAFE_METHODS:
         require_same_origin()
-    caller = Caller(found.account.account_id, found.session.session_id, found.account.role, found.session.epoch)
+    account, session = found.account, found.session
+    caller = Caller(
+        account.account_id,
+        session.session_id,
+        account.role,
+        session.epoch,
+        account.language,
+        has_factor=bool(account.factors),
+        is_fresh=is_fresh(session, account, now_ms()),
+    )
     if admin and not caller.is_admin:
         raise errors.Forbidden()
+    if not (admin or leaving or before_terms) and (wanted := site().terms_version) and account.terms != wanted:
+        raise errors.TermsNotAccepted()
+    if admin and caller.has_factor and request.method not in SAFE_METHODS:
+        caller.require_fresh()
     return caller
 
 

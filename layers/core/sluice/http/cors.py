@@ -1,11 +1,13 @@
 """Which web pages of other origins may call the API (the fetch standard's CORS protocol), by `SLUICE_ALLOWED_ORIGINS`
-and the owner's `site.allowed_origins`.
+and the owner's `site.allowed_origins`. While publishable API tokens exist, pages of any origin may ask `/v1`: the
+request itself is judged, by its token.
 
 `/v1` takes API tokens and no cookies, so `*` is safe there. The account API answers only origins that are named, and
 never with `Access-Control-Allow-Credentials`: a page reads it by a session token, never by a visitor's cookie.
 """
 
 import re
+import time
 from collections.abc import Collection
 
 from flask import Response, current_app, request
@@ -14,7 +16,7 @@ from sluice import settings
 from sluice.domain.settings.versions import InForce
 from sluice.http.errors import takes_api_token
 from sluice.http.operation import Auth, Operation
-from sluice.wiring.settings import settings_in_force
+from sluice.wiring.settings import any_origin, settings_in_force
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 EXPOSED = ("x-request-id", "x-sluice-request-id", "retry-after", "x-should-retry")
@@ -57,7 +59,10 @@ def _allowed() -> str | None:
     origin = request.environ.get("HTTP_ORIGIN", "").lower()
     if not origin or not _is_api():
         return None
-    return _among(origin, settings.common().origins) or _among(origin, _owners(settings_in_force().current()))
+    found = _among(origin, settings.common().origins) or _among(origin, _owners(settings_in_force().current()))
+    if found is None and takes_api_token(request.path) and any_origin().is_asked(int(time.time())):
+        return "*"
+    return found
 
 
 def _among(origin: str, origins: Collection[str]) -> str | None:
@@ -74,6 +79,16 @@ def _is_api() -> bool:
     """Whether the path is of /v1 or the account API; not a page, `/metrics` or the outbox of a local run."""
     if takes_api_token(request.path) or request.path.startswith("/auth/"):
         return True
-    view = current_app.view_functions.get(request.endpoint or "")
+    view = current_app.view_functions.get(request.endpoint or _of_another_method())
     operation: Operation | None = getattr(view, "__operation__", None)
     return operation is not None and operation.auth is not Auth.NONE
+
+
+def _of_another_method() -> str:
+    """The endpoint of this path where it does not answer the request's method, whose 405 the page may read, too."""
+    methods = getattr(request.routing_exception, "valid_methods", None)
+    adapter = current_app.create_url_adapter(request) if methods else None
+    if not methods or adapter is None:
+        return ""
+    endpoint, _ = adapter.match(method=min(methods))
+    return str(endpoint)

@@ -13,6 +13,7 @@ from flask import Flask, Response, current_app, g, json, request
 from werkzeug.exceptions import HTTPException
 
 from sluice.domain import errors
+from sluice.http.titles import OVERLOADED, TITLES, VARY, preferred_language, title_in
 
 log = logging.getLogger("sluice.http")
 BASE_URL_ENDS = "The base URL ends in /v1, and each path follows it once, without a slash at its end."
@@ -41,6 +42,8 @@ TABLE: dict[type[BaseException], Row] = {
     errors.EmailNotVerified: Row(403, "email_not_verified", "permission_error"),
     errors.InsufficientScope: Row(403, "insufficient_scope", "permission_error"),
     errors.AccountSuspended: Row(403, "account_suspended", "permission_error"),
+    errors.ConfirmationRequired: Row(403, "confirmation_required", "permission_error"),
+    errors.TermsNotAccepted: Row(403, "terms_not_accepted", "permission_error"),
     errors.CrossSiteRequest: Row(403, "csrf", "permission_error"),
     errors.NotFound: Row(404, "not_found"),
     errors.ModelNotFound: Row(404, "model_not_found"),
@@ -51,12 +54,14 @@ TABLE: dict[type[BaseException], Row] = {
     errors.RequestTooLarge: Row(413, "request_too_large"),
     errors.UnsupportedMediaType: Row(415, "unsupported_media_type"),
     errors.ValidationFailed: Row(422, "validation_error"),
+    errors.IdempotencyKeyReused: Row(422, "idempotency_key_reused"),
     errors.Throttled: Row(429, "rate_limit_exceeded", "rate_limit_error"),
     errors.RateLimitExceeded: Row(429, "rate_limit_exceeded", "rate_limit_error"),
     errors.QuotaExceeded: Row(429, "insufficient_quota", "insufficient_quota"),
     errors.InsufficientBudget: Row(402, "insufficient_budget", "insufficient_quota"),
     errors.TooManyConcurrentRequests: Row(429, "too_many_concurrent_requests", "rate_limit_error"),
     errors.TooManyAttempts: Row(429, "too_many_attempts", "rate_limit_error"),
+    errors.Interrupted: Row(500, "internal_error", "server_error"),
     errors.SchemaNotMet: Row(502, "schema_not_met", "server_error"),
     errors.Unavailable: Row(503, "unavailable", "server_error"),
     errors.ModelUnavailable: Row(503, "model_unavailable", "server_error"),
@@ -64,7 +69,6 @@ TABLE: dict[type[BaseException], Row] = {
     errors.UpstreamTimeout: Row(504, "upstream_timeout", "server_error"),
 }
 Form = Literal["problem", "openai", "anthropic"]
-OVERLOADED = 529  # Anthropic's status; everywhere else it is 503
 ANTHROPIC_TYPES = {
     401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error",
     413: "request_too_large", 429: "rate_limit_error", 504: "timeout_error", OVERLOADED: "overloaded_error",
@@ -79,12 +83,6 @@ FROM_WERKZEUG: dict[int, type[errors.SluiceError]] = {
     413: errors.RequestTooLarge,
     415: errors.UnsupportedMediaType,
 }
-TITLES = {
-    400: "Bad request", 401: "Not authenticated", 402: "Payment required", 403: "Forbidden", 404: "Not found",
-    405: "Method not allowed", 408: "Request timeout", 409: "Conflict", 413: "Request too large",
-    415: "Unsupported media type", 422: "Not valid", 429: "Too many requests", 500: "Internal error",
-    502: "Bad gateway", 503: "Service unavailable", 504: "Gateway timeout", OVERLOADED: "Overloaded",
-}  # fmt: skip
 
 
 def row_for(kind: type[BaseException]) -> Row:
@@ -109,7 +107,7 @@ def status_of(error: BaseException, form: Form) -> int:
     row = row_for(type(error))
     if form == "anthropic" and row.code == "overloaded":
         return OVERLOADED
-    return 400 if form != "problem" and row.status == 422 else row.status
+    return 400 if form != "problem" and row.code == "validation_error" else row.status
 
 
 def ledger_status(error: BaseException, form: Form = "openai") -> int:
@@ -197,7 +195,14 @@ def render(error: errors.SluiceError) -> Response:
         body |= openai_envelope(error)
     elif is_inference_path(request.path):
         body["error"] = error.message  # where its clients read it
+    is_translated = form == "problem" and not takes_api_token(request.path)
+    if is_translated:
+        language = preferred_language()
+        body["title"] = title_in(language, status)
     response = Response(json.dumps(body), status, mimetype=MEDIA_TYPES[form])
+    if is_translated:
+        response.headers["Content-Language"] = language
+        response.headers["Vary"] = VARY
     g.error_code = row_for(type(error)).code  # for the metrics
     response.headers.update(retry_headers(error))
     response.headers.update(getattr(error, "headers", {}))
@@ -258,6 +263,8 @@ def reading_body() -> Iterator[None]:
     try:
         yield
     except HTTPException as exc:
+        if isinstance(exc.__context__, TimeoutError):  # which Werkzeug takes for a disconnected client
+            raise errors.RequestTimeout() from exc
         raise FROM_WERKZEUG.get(exc.code or 400, errors.InvalidJson)() from exc
     except Exception as exc:
         if (malformed := malformed_body(exc)) is not None:

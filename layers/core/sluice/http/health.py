@@ -43,7 +43,7 @@ _last: _ModelCheck | None = None  # replaced as one object, so that threads need
 
 def check() -> tuple[Health, int]:
     model = _model()
-    well = {"store": _store_answers(), "inference": model.name is not None}
+    well = {"store": store_answers(), "inference": model.name is not None}
     waiting_for = [name for name, answers in well.items() if not answers]
     if not waiting_for and settings_in_force().current().problem:
         return Warned(status="ok", model=model.name, warnings=["settings"]), 200
@@ -73,7 +73,7 @@ def _ask(now: float) -> _ModelCheck:
     return _ModelCheck(str(report.get("model") or "not loaded yet") if status == "ready" else None, status, now)
 
 
-def _store_answers() -> bool:
+def store_answers() -> bool:
     """One strongly consistent read of an item that does not exist."""
     try:
         stores.hot_store().grant("usr_healthz")

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
 
+from sluice.domain.phrases import Phrase, later, phrase
+
 MAX_DEPTH = 100
 MAX_MEMBERS = 10_000  # keys of objects and items of arrays; an array of numbers counts as one
 MAX_NUMBERS = 262_144  # in such arrays, together: the tokens of a long context
@@ -16,33 +18,33 @@ FLAT_NUMBERS = re.compile(rb"\[[-+.0-9eE,]*\]")
 NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 OPENING = b"[{"
 PLAIN: dict[str, str] = {
-    "missing": "is required",
-    "union_tag_not_found": "is required",
-    "string_type": "must be a string",
-    "string_too_short": "must have at least {min_length} characters",
-    "string_too_long": "must have at most {max_length} characters",
-    "string_pattern_mismatch": "must match the pattern {pattern}",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "finite_number": "must be a finite number",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "list_type": "must be an array",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-    "too_short": "must have at least {min_length} items",
-    "too_long": "must have at most {max_length} items",
-    "greater_than_equal": "must be at least {ge}",
-    "greater_than": "must be more than {gt}",
-    "less_than_equal": "must be at most {le}",
-    "less_than": "must be less than {lt}",
-    "literal_error": "must be {expected}",
-    "union_tag_invalid": "must be {expected_tags}",
-    "extra_forbidden": "is not known here",
+    "missing": later("is required"),
+    "union_tag_not_found": later("is required"),
+    "string_type": later("must be a string"),
+    "string_too_short": later("must have at least %(min_length)s characters"),
+    "string_too_long": later("must have at most %(max_length)s characters"),
+    "string_pattern_mismatch": later("must match the pattern %(pattern)s"),
+    "int_type": later("must be a whole number"),
+    "int_parsing": later("must be a whole number"),
+    "int_from_float": later("must be a whole number"),
+    "float_type": later("must be a number"),
+    "float_parsing": later("must be a number"),
+    "finite_number": later("must be a finite number"),
+    "bool_type": later("must be true or false"),
+    "bool_parsing": later("must be true or false"),
+    "list_type": later("must be an array"),
+    "dict_type": later("must be an object"),
+    "model_type": later("must be an object"),
+    "model_attributes_type": later("must be an object"),
+    "too_short": later("must have at least %(min_length)s items"),
+    "too_long": later("must have at most %(max_length)s items"),
+    "greater_than_equal": later("must be at least %(ge)s"),
+    "greater_than": later("must be more than %(gt)s"),
+    "less_than_equal": later("must be at most %(le)s"),
+    "less_than": later("must be less than %(lt)s"),
+    "literal_error": later("must be %(expected)s"),
+    "union_tag_invalid": later("must be %(expected_tags)s"),
+    "extra_forbidden": later("is not known here"),
 }
 """What pydantic's kinds of faults mean to the caller, after the field's name. Their own wording speaks of Python."""
 BE = "must be "
@@ -110,11 +112,14 @@ def _message(fault: Any) -> str:
     """In plain words, without the names of our classes."""
     context = fault.get("ctx", {})
     if context.get("min_length") == 1:
-        return "must not be empty"
+        return phrase("must not be empty")
     numbers = {name: int(value) for name, value in context.items() if isinstance(value, float) and value.is_integer()}
     known = PLAIN.get(fault["type"])
+    if known:
+        return phrase(known, **context | numbers)
     text: str = fault["msg"]
-    return known.format(**context | numbers) if known else text.removeprefix("Value error, ")
+    said = context["error"].args[0] if isinstance(context.get("error"), ValueError) else None
+    return said if isinstance(said, Phrase) else text.removeprefix("Value error, ")
 
 
 def written(path: Path) -> str:

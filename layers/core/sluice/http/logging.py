@@ -21,12 +21,12 @@ from typing import Any, TextIO
 
 from sluice.domain.errors import SluiceError
 
-FIELDS = (
+FIELDS = frozenset({
     "request_id", "account_id", "token_id", "mail_id", "model", "endpoint", "route", "method", "status", "code", "kind",
     "reason", "attempts", "records", "failed", "accounts", "leases", "settled", "cleared", "requeued", "complete",
     "seconds", "pid", "problem", "file_id", "store_id", "seen", "mended", "renewed", "files", "noted", "ignored",
-    "given_up",
-)  # fmt: skip
+    "given_up", "webhook_id", "event_id",
+})  # fmt: skip
 MAX_TEXT = 2_000
 REMOVED = "[removed]"
 REDACTED = (
@@ -71,9 +71,7 @@ class JsonFormatter(logging.Formatter):
         }
         entry |= _request_ids()
         attributes = vars(record)
-        for name in FIELDS:
-            if name not in attributes:
-                continue
+        for name in sorted(FIELDS.intersection(attributes)):
             value = attributes[name]
             entry[name] = value if isinstance(value, bool | int | float | None) else redacted(str(value))
         if record.exc_info and record.exc_info[1] is not None:
@@ -84,9 +82,12 @@ class JsonFormatter(logging.Formatter):
 def _request_ids() -> dict[str, str | None]:
     """The ids of the current request. It does not import Flask, because event functions start faster without it."""
     flask = sys.modules.get("flask")
-    if flask is None or not flask.has_app_context() or "request_id" not in flask.g:
+    if flask is None or not flask.has_app_context():
         return {}
-    return {"request_id": flask.g.request_id, "server_request_id": flask.g.get("server_request_id")}
+    notes = flask.g._get_current_object()  # not by the proxy, as in `here`
+    if "request_id" not in notes:
+        return {}
+    return {"request_id": notes.request_id, "server_request_id": notes.get("server_request_id")}
 
 
 def described(exc: BaseException) -> list[dict[str, Any]]:

@@ -3,10 +3,11 @@
 import logging
 import time
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 
 from sluice.domain.usage import measures
 from sluice.http import errors
+from sluice.http.here import here
 from sluice.ports.usage import Metrics
 
 log = logging.getLogger("sluice.access")
@@ -19,13 +20,14 @@ def install(app: Flask, metrics: Metrics) -> None:
     @app.after_request
     def observe(response: Response) -> Response:
         # All unknown paths share one label, because callers choose paths and each label costs memory.
-        served = request.url_rule is not None
-        route, method = (request.url_rule.rule, request.method) if request.url_rule else (UNSERVED, "(any)")
+        asked, notes = here()
+        rule = asked.url_rule
+        route, method = (rule.rule, asked.method) if rule is not None else (UNSERVED, "(any)")
         metrics.count(measures.HTTP_REQUESTS, method=method, route=route, status=str(response.status_code))
-        if "error_code" in g and errors.takes_api_token(request.path):
-            metrics.count(measures.REFUSALS, reason=g.error_code)
+        if "error_code" in notes and errors.takes_api_token(asked.path):
+            metrics.count(measures.REFUSALS, reason=notes.error_code)
         metrics.flush()
-        if served and route not in QUIET:
+        if rule is not None and route not in QUIET:
             _log(method, route, response.status_code)
         return response
 
@@ -34,8 +36,9 @@ def _log(method: str, route: str, status: int) -> None:
     """Logs the route, never the path or query, because a link's query holds a mailed code. A stream's time ends at its
     first byte."""
     extra = {"method": method, "route": route, "status": status}
-    if "started_ns" in g:
-        extra["seconds"] = round((time.monotonic_ns() - g.started_ns) / 1e9, 4)
-    if "error_code" in g:
-        extra["code"] = g.error_code
+    _, notes = here()
+    if "started_ns" in notes:
+        extra["seconds"] = round((time.monotonic_ns() - notes.started_ns) / 1e9, 4)
+    if "error_code" in notes:
+        extra["code"] = notes.error_code
     log.info("answered", extra=extra)

@@ -26,6 +26,7 @@ REF = "#/components/schemas/{model}"
 TAGS = {
     "Authentication": "Signing up, logging in, passwords. Addresses are never confirmed to be known or unknown.",
     "Account": "Your profile and sessions.",
+    "Webhooks": "Addresses of yours that are told what has happened.",
     "API tokens": "Credentials for programs that call `/v1`. A token is valid until it expires or is revoked.",
     "Gateway": "OpenAI-compatible: give its SDK this server's `/v1` as `base_url` and an API token as the key. "
     "Anthropic's SDKs take the address without `/v1`.",
@@ -65,6 +66,7 @@ SECURITY_SCHEMES = {
 SECURITY: dict[Auth, list[dict[str, list[str]]]] = {
     Auth.NONE: [],
     Auth.SESSION: [{"sessionCookie": []}, {"sessionToken": []}],
+    Auth.BEFORE_TERMS: [{"sessionCookie": []}, {"sessionToken": []}],
     Auth.LEAVING: [{"sessionCookie": []}, {"sessionToken": []}],
     Auth.ADMIN: [{"sessionCookie": []}, {"sessionToken": []}],
     Auth.API_TOKEN: [{"apiToken": []}],
@@ -87,6 +89,19 @@ HEADERS: dict[str, dict[str, Any]] = {
     "x-ratelimit-limit-tokens": {"description": "Model tokens a minute.", "schema": COUNT},
     "x-ratelimit-remaining-tokens": {"description": "Model tokens left at this moment.", "schema": COUNT},
     "x-ratelimit-reset-tokens": {"description": "Time until all model tokens are available again.", "schema": DURATION},
+}
+REPLAYED = "x-sluice-idempotent-replay"
+HEADERS[REPLAYED] = {
+    "description": "`true`: the answer that the same request with this `Idempotency-Key` got before.",
+    "schema": TEXT,
+}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same request with the same key within 24 hours, by the same API token, gets the same answer "
+    "and is charged once.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
 }
 RATE_HEADERS = tuple(name for name in HEADERS if name.startswith("x-ratelimit-"))
 
@@ -191,6 +206,7 @@ def _described(route: Route, schemas: dict[SchemaKey, dict[str, Any]], definitio
     if operation.description:
         described["description"] = operation.description
     parameters = _path_parameters(route.rule) + _query_parameters(operation.query, definitions)
+    parameters += [IDEMPOTENCY_KEY] if operation.keyed else []
     if parameters:
         described["parameters"] = parameters
     if (body := operation.body) is not None:
@@ -210,7 +226,7 @@ def _answer(
 ) -> dict[str, Any]:
     names = ["x-request-id", *(("x-sluice-request-id",) if route.openai else ())]
     if route.openai and route.method != "get":
-        names += RATE_HEADERS
+        names += [*RATE_HEADERS, *((REPLAYED,) if route.operation.keyed else ())]
     described: dict[str, Any] = {
         "description": HTTPStatus(status).phrase,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},

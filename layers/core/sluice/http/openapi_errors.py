@@ -9,7 +9,8 @@ from pydantic import Field
 from sluice.domain import errors
 from sluice.http import errors as rendering
 from sluice.http.lazy_model import BaseModel
-from sluice.http.operation import Auth, Operation
+from sluice.http.operation import OF_SESSIONS, Auth, Operation
+from sluice.http.titles import TITLES
 
 Kind = type[errors.SluiceError]
 REQUEST_ID = "req_01KAJ3M5V0Q8W6Z4X2T1R9P7N5"
@@ -46,8 +47,9 @@ class Problem(BaseModel):
 def kinds_of(operation: Operation, method: str) -> list[Kind]:
     """Every error that the operation may answer with, without duplicates."""
     automatic: list[Kind] = []
-    if operation.auth in (Auth.SESSION, Auth.LEAVING, Auth.ADMIN):
+    if operation.auth in OF_SESSIONS:
         automatic += [errors.NotAuthenticated, errors.AccountSuspended, errors.StoreUnavailable]
+        automatic += [errors.TermsNotAccepted] if operation.auth is Auth.SESSION else []
         automatic += [] if method in ("get", "head") else [errors.CrossSiteRequest]
     if operation.auth is Auth.ADMIN:
         automatic.append(errors.Forbidden)
@@ -56,6 +58,9 @@ def kinds_of(operation: Operation, method: str) -> list[Kind]:
         automatic += [errors.StoreUnavailable, errors.ModelUnavailable, errors.Overloaded]
     if operation.body is not None:
         automatic += BODY_ERRORS
+    if operation.keyed:
+        automatic += [errors.InvalidModelRequest, errors.StillRunning, errors.IdempotencyKeyReused]
+        automatic += [errors.RateLimitExceeded]
     if operation.query is not None:
         automatic.append(errors.ValidationFailed)
     return list(dict.fromkeys([*automatic, *operation.errors, rendering.InternalError]))
@@ -80,7 +85,7 @@ def _response(status: int, kinds: list[Kind], form: rendering.Form) -> dict[str,
     media_type = rendering.MEDIA_TYPES[form]
     examples = {name: {"value": body} for name, body in bodies.items()}
     return {
-        "description": f"{rendering.TITLES[status]}: {', '.join(f'`{code}`' for code in codes) or 'see `param`'}",
+        "description": f"{TITLES[status]}: {', '.join(f'`{code}`' for code in codes) or 'see `param`'}",
         "headers": _headers(status, kinds),
         "content": {media_type: {"schema": {"allOf": [base, narrowed]}, "examples": examples}},
     }

@@ -16,11 +16,14 @@ from pydantic import BaseModel, ValidationError
 
 from sluice.domain import errors
 from sluice.domain.errors import SluiceError
+from sluice.domain.phrases import phrase
 from sluice.http import json_bounds
 from sluice.http.errors import reading_body
 from sluice.http.json_bounds import MAX_CHARACTERS
 
 Model = TypeVar("Model", bound=BaseModel)
+Keyed = Callable[[Callable[[], Response], type[BaseModel] | None], Response]
+"""Answers a request with an `Idempotency-Key`, given its view and the model of its body."""
 MAX_FAULTS = 20  # that one answer lists
 MAX_BUILT_FAULTS = 2048  # pydantic can only build all of them; long lists stop at their first (`fail_fast`)
 
@@ -29,8 +32,12 @@ class Auth(Enum):
     NONE = "none"
     SESSION = "session"  # cookie (with the cross-site check) or bearer session token
     LEAVING = "leaving"  # the same, also for an account being deleted, to continue a deletion
+    BEFORE_TERMS = "before_terms"  # as SESSION, also before the terms of use are accepted
     ADMIN = "admin"  # a session whose account has role admin
     API_TOKEN = "api_token"  # checked by the gateway's admission
+
+
+OF_SESSIONS = (Auth.SESSION, Auth.LEAVING, Auth.BEFORE_TERMS, Auth.ADMIN)
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Operation:
     answers: Mapping[int, type[BaseModel] | str | None]  # by status; a str is a media type
     errors: tuple[type[SluiceError], ...]  # besides those that the caller, the body and the query may cause
     description: str
+    keyed: Keyed | None
 
 
 def operation(
@@ -56,13 +64,15 @@ def operation(
     description: str = "",
     documented_body: type[BaseModel] | None = None,
     documented_query: type[BaseModel] | None = None,
+    keyed: Keyed | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
     """The view's annotations declare what it takes and gives, so they must be classes and no strings.
 
     It gets `body` and `query` (validated models) if it has these parameters, and `caller` (`sluice.http.auth.Caller`)
     if `auth` is a session's. On `/v1` the view authenticates first and then parses `documented_body` and
     `documented_query` itself. It returns a model, a dict, `None`, a `(value, status)` pair, or a `Response`, which is
-    sent unchanged. `answers` is needed only if the return type does not name the one answer.
+    sent unchanged. `answers` is needed only if the return type does not name the one answer. `keyed`: where a request
+    may carry an `Idempotency-Key`, what answers one that does.
     """
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Response]:
@@ -72,18 +82,22 @@ def operation(
 
         @wraps(view)
         def checked(**arguments: Any) -> Response:
-            if auth in (Auth.SESSION, Auth.LEAVING, Auth.ADMIN):
+            if auth in OF_SESSIONS:
                 from sluice.http.auth import require_session  # the gateway does not need to import this
 
-                arguments["caller"] = require_session(admin=auth is Auth.ADMIN, leaving=auth is Auth.LEAVING)
+                arguments["caller"] = require_session(
+                    auth is Auth.ADMIN, auth is Auth.LEAVING, before_terms=auth is Auth.BEFORE_TERMS
+                )
             if body is not None:
                 arguments["body"] = parse_body(body)
             if query is not None:
                 arguments["query"] = validated(query, request.args.to_dict())
+            if keyed is not None and "HTTP_IDEMPOTENCY_KEY" in request.environ:
+                return keyed(lambda: _respond(view(**arguments), first_status), documented_body)
             return _respond(view(**arguments), first_status)
 
         models = (body or documented_body, query or documented_query)
-        declared = Operation(summary, tag, auth, *models, declared_answers, errors, description)
+        declared = Operation(summary, tag, auth, *models, declared_answers, errors, description, keyed)
         checked.__operation__ = declared  # type: ignore[attr-defined]
         return checked
 
@@ -91,7 +105,12 @@ def operation(
 
 
 def parse_body(model: type[Model]) -> Model:
-    """Errors: RequestTooLarge, UnsupportedMediaType, InvalidEncoding, InvalidJson, ValidationFailed."""
+    """Errors: as `json_body`, and ValidationFailed."""
+    return validated(model, json_body())
+
+
+def json_body() -> dict[str, Any]:
+    """Errors: RequestTooLarge, UnsupportedMediaType, InvalidEncoding, InvalidJson, ValidationFailed (no object)."""
     raw = raw_body()
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise errors.UnsupportedMediaType()
@@ -103,7 +122,7 @@ def parse_body(model: type[Model]) -> Model:
         raise errors.InvalidJson() from exc
     if not isinstance(value, dict):
         raise errors.ValidationFailed((errors.FieldProblem("", "The body must be a JSON object."),))
-    return validated(model, value)
+    return value
 
 
 def raw_body() -> bytes:
@@ -125,7 +144,7 @@ def validated(model: type[Model], value: Mapping[str, Any]) -> Model:
 
 def _problems(exc: ValidationError, value: Mapping[str, Any]) -> tuple[errors.FieldProblem, ...]:
     if (count := exc.error_count()) > MAX_BUILT_FAULTS:
-        return (errors.FieldProblem("", f"The body has {count:,} faults."),)
+        return (errors.FieldProblem("", phrase("The body has %(count)s faults.", count=format(count, ","))),)
     found = exc.errors(include_url=False, include_input=False)
     return tuple(
         errors.FieldProblem(".".join(str(part)[:MAX_CHARACTERS] for part in path), text, json_bounds.written(path))

@@ -4,7 +4,7 @@ from pydantic import ConfigDict, Field
 
 from sluice.domain.errors import FieldProblem, ValidationFailed
 from sluice.domain.settings.checking import WrongSettings, check
-from sluice.domain.settings.owners import Model, OwnersSettings, Plan, Site, Upstream
+from sluice.domain.settings.owners import Model, OwnersSettings, Plan, SignIn, Site, Upstream, Webhooks
 from sluice.domain.settings.versions import InForce
 from sluice.http.lazy_model import BaseModel
 
@@ -14,9 +14,11 @@ class SettingsBody(BaseModel):
 
     version: int = Field(strict=True, ge=0, description="the version that was read; 0 if there was none")
     site: Site = Field(default_factory=Site)
+    sign_in: list[SignIn] = Field([], max_length=10, description="as they are; only the operator changes them")
     upstreams: list[Upstream] = Field([], max_length=50, description="as they are; only the operator changes them")
     models: list[Model] = Field([], max_length=200)
     plans: list[Plan] = Field([], max_length=50)
+    webhooks: Webhooks = Field(default_factory=Webhooks, description="as they are; only the operator changes them")
 
 
 class SettingsInfo(SettingsBody):

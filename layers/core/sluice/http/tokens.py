@@ -2,11 +2,24 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, WithJsonSchema, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    WithJsonSchema,
+    field_validator,
+)
 
 from sluice.domain import tokens as rules
+from sluice.domain.errors import FieldProblem, ValidationFailed
+from sluice.domain.gateway import publishable
 from sluice.domain.gateway.admission import TokenLimits
+from sluice.domain.gateway.publishable import PublicTerms
 from sluice.domain.periods import rfc3339
+from sluice.domain.phrases import phrase
 from sluice.domain.usage.pricing import parse_usd, usd
 from sluice.http.lazy_model import BaseModel
 from sluice.services.tokens import IssuedToken, ListedToken
@@ -27,8 +40,10 @@ Lifetime = Annotated[
 ]
 
 
+NO_ORIGINS = "Name one at least: the origins whose pages may use it, such as https://ada.example."
 Name = Annotated[StrictStr, Field(json_schema_extra={"minLength": 1, "maxLength": 100})]
 Limit = Annotated[int, Field(strict=True, ge=0, le=rules.MAX_LIMIT)]
+Least1 = Annotated[int, Field(strict=True, ge=1, le=10**6)]
 
 
 def _micro_usd(given: object) -> int:
@@ -73,6 +88,29 @@ class TokenLimitsInfo(BaseModel):
         return cls.like(limits, monthly_usd=usd(limits.monthly_micro_usd))
 
 
+class PerVisitor(BaseModel):
+    """Of a publishable API token: for each of its visitors, who are told apart by their network address."""
+
+    model_config = ConfigDict(extra="forbid")
+    rpm: Least1 = Field(publishable.DEFAULT_VISITOR_RPM, description="requests a minute of one visitor")
+
+
+Origins = Annotated[
+    list[StrictStr],
+    Field(fail_fast=True),
+    AfterValidator(lambda given: list(publishable.parse_origins(given))),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "string"},
+            "minItems": 1,
+            "maxItems": publishable.MAX_ORIGINS,
+            "examples": [["https://ada.example", "http://localhost:8000"]],
+        }
+    ),
+]
+
+
 class IssueTokenBody(BaseModel):
     name: Name
     expires_in: Lifetime = Field(rules.LIFETIMES_S[rules.DEFAULT_EXPIRES_IN], description="a name, or whole seconds")
@@ -84,6 +122,10 @@ class IssueTokenBody(BaseModel):
     )
     limits: TokenLimitsBody | None = Field(None, description="default: only those of the account")
     local_only: StrictBool = Field(False, description="its requests reach no model server that leaves home")
+    kind: rules.Kind = Field("secret", description="`publishable`: for a public page, whose source shows it")
+    origins: Origins | None = Field(None, description="publishable: whose pages may use it, one at least")
+    per_visitor: PerVisitor | None = Field(None, description="publishable; default: 10 requests a minute")
+    daily_requests: Least1 | None = Field(None, description="publishable: of all visitors a UTC day; default: 1000")
 
     @field_validator("name")
     @classmethod
@@ -102,11 +144,35 @@ class IssueTokenBody(BaseModel):
 
     @property
     def wanted(self) -> rules.TokenRequest:
+        """Errors: ValidationFailed."""
+        public = self._public()
         scopes = rules.SCOPES if self.scopes is None else tuple(self.scopes)
+        scopes = tuple(scope for scope in scopes if public is None or scope in publishable.SCOPES)
         models = None if self.models is None else tuple(self.models)
         given = TokenLimits(**(self.limits.given() if self.limits else {}))
         limits = None if given == TokenLimits() else given
-        return rules.TokenRequest(self.name, self.expires_in, scopes, models, limits, self.local_only)
+        return rules.TokenRequest(self.name, self.expires_in, scopes, models, limits, self.local_only, public)
+
+    def _public(self) -> PublicTerms | None:
+        """Errors: ValidationFailed."""
+        given = {name: getattr(self, name) for name in ("origins", "per_visitor", "daily_requests")}
+        if self.kind == "secret":
+            extra = [name for name, value in given.items() if value is not None]
+            problems = [FieldProblem(name, 'Only for API tokens of kind "publishable".') for name in extra]
+        else:
+            problems = [] if self.origins else [FieldProblem("origins", NO_ORIGINS)]
+            if not set(self.scopes or publishable.SCOPES) & set(publishable.SCOPES):
+                known = ", ".join(publishable.SCOPES)
+                problem = phrase("A publishable token may have these scopes: %(scopes)s.", scopes=known)
+                problems.append(FieldProblem("scopes", problem))
+        if problems:
+            raise ValidationFailed(tuple(problems))
+        if self.kind == "secret":
+            return None
+        visitor_rpm = (self.per_visitor or PerVisitor()).rpm
+        return PublicTerms(
+            tuple(self.origins or ()), self.daily_requests or publishable.DEFAULT_DAILY_REQUESTS, visitor_rpm
+        )
 
 
 class ChangeTokenBody(BaseModel):
@@ -114,6 +180,9 @@ class ChangeTokenBody(BaseModel):
 
     name: Name | None = None
     limits: TokenLimitsBody | None = Field(None, description="null removes a limit, or all of them")
+    origins: Origins | None = Field(None, description="of a publishable one; so are the two below")
+    per_visitor: PerVisitor | None = None
+    daily_requests: Least1 | None = None
 
     @field_validator("name")
     @classmethod
@@ -125,6 +194,13 @@ class ChangeTokenBody(BaseModel):
             return None
         return dict.fromkeys(vars(TokenLimits())) if self.limits is None else self.limits.given()
 
+    def changed_terms(self) -> dict[str, Any]:
+        """As `PublicTerms` names them."""
+        given: dict[str, Any] = {"daily_requests": self.daily_requests}
+        given["origins"] = None if self.origins is None else tuple(self.origins)
+        given["visitor_rpm"] = None if self.per_visitor is None else self.per_visitor.rpm
+        return {name: value for name, value in given.items() if value is not None}
+
 
 class RotateTokenBody(BaseModel):
     grace_seconds: Annotated[int, Field(strict=True, ge=0, le=rules.MAX_GRACE_S)] = Field(
@@ -133,7 +209,7 @@ class RotateTokenBody(BaseModel):
 
 
 class TokenFacts(BaseModel):
-    """What every answer says of an API token."""
+    """What every answer says of an API token. The last three are null for a secret one, and for one that has ended."""
 
     id: str
     name: str
@@ -145,6 +221,10 @@ class TokenFacts(BaseModel):
     limits: TokenLimitsInfo
     local_only: bool
     rotated_from: str | None = Field(description="the id of the API token that it replaced")
+    kind: rules.Kind
+    origins: list[str] | None = Field(None, description="whose pages may use it")
+    per_visitor: PerVisitor | None = None
+    daily_requests: int | None = None
 
 
 class TokenInfo(TokenFacts):
@@ -157,7 +237,7 @@ class TokenInfo(TokenFacts):
         row = listed.row
         return cls.like(
             row,
-            **_facts(row, listed.limits),
+            **_facts(row, listed.limits, listed.public),
             status=listed.status,
             last_used_at=_moment(row.last_used_ms),
             revoked_at=_moment(row.revoked_ms),
@@ -169,7 +249,7 @@ class IssuedTokenInfo(TokenFacts):
 
     @classmethod
     def of(cls, issued: IssuedToken) -> "IssuedTokenInfo":
-        return cls.like(issued.row, **_facts(issued.row, issued.limits), token=issued.token)
+        return cls.like(issued.row, **_facts(issued.row, issued.limits, issued.public), token=issued.token)
 
 
 class TokenList(BaseModel):
@@ -186,9 +266,12 @@ class KeySet(BaseModel):
     keys: list[dict[str, Any]]
 
 
-def _facts(row: rules.ApiToken, limits: TokenLimits) -> dict[str, Any]:
-    times = {"created_at": rfc3339(row.created_ms), "expires_at": rfc3339(row.last_ms)}
-    return {"id": row.token_id, **times, "limits": TokenLimitsInfo.of(limits)}
+def _facts(row: rules.ApiToken, limits: TokenLimits, public: PublicTerms | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {"created_at": rfc3339(row.created_ms), "expires_at": rfc3339(row.last_ms)}
+    if public is not None:
+        facts |= {"origins": list(public.origins), "daily_requests": public.daily_requests}
+        facts["per_visitor"] = PerVisitor(rpm=public.visitor_rpm)
+    return {"id": row.token_id, **facts, "limits": TokenLimitsInfo.of(limits)}
 
 
 def _moment(at_ms: int | None) -> str | None:

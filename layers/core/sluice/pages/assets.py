@@ -17,9 +17,13 @@ ASSETS = {
     "purify.js": "vendor/dompurify-3.4.18/purify.min.js",
     "katex.js": "vendor/katex-0.19.1/katex.min.js",
     "highlight.js": "vendor/highlight.js-11.12.0/highlight.min.js",
+    "words.js": "words.js",
+    "words_ja.js": "words_ja.js",
+    "words_zh-Hant.js": "words_zh-Hant.js",
     "sse.js": "sse.js",
     "markdown.js": "markdown.js",
     "copy.js": "copy.js",
+    "passkeys.js": "passkeys.js",
     "documents.js": "documents.js",
     "plots.js": "plots.js",
     "zone.js": "zone.js",
@@ -30,6 +34,7 @@ ASSETS = {
     "chat_kept.js": "chat_kept.js",
     "chat_menu.js": "chat_menu.js",
     "chat_words.js": "chat_words.js",
+    "embed.js": "embed.js",
     "uplot.css": "vendor/uplot-1.6.32/uPlot.min.css",
 }
 

@@ -29,16 +29,24 @@ def leaving_members(view: Callable[..., Any]) -> Callable[..., Any]:
     return _with_caller(view, leaving=True)
 
 
+def members_before_terms(view: Callable[..., Any]) -> Callable[..., Any]:
+    """As `members`, but also before the terms of use are accepted."""
+    return _with_caller(view, before_terms=True)
+
+
 def admins(view: Callable[..., Any]) -> Callable[..., Any]:
     """As `members`, for accounts whose role is admin at this moment; other accounts get a page with status 403."""
     return _with_caller(view, admin=True)
 
 
-def _with_caller(view: Callable[..., Any], *, leaving: bool = False, admin: bool = False) -> Callable[..., Any]:
+def _with_caller(
+    view: Callable[..., Any], *, leaving: bool = False, admin: bool = False, before_terms: bool = False
+) -> Callable[..., Any]:
     @wraps(view)
     def checked(**arguments: Any) -> Any:
-        caller: Caller = require_session(admin=admin, leaving=leaving)
-        g.page_caller = caller  # for the page header
+        caller: Caller = require_session(admin, leaving, before_terms)
+        g.page_caller = caller  # for the page header and its language
+        g.pop("language", None)
         return view(caller=caller, **arguments)
 
     return checked

@@ -16,6 +16,7 @@ from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
+from sluice.pages.words import _, later, noted
 from sluice.services.gateway.request import playground_claims
 from sluice.wiring import stores
 from sluice.wiring.documents import files, my_documents, retrieval, storage_bytes
@@ -23,7 +24,6 @@ from sluice.wiring.documents import files, my_documents, retrieval, storage_byte
 blueprint = pages("pages")
 FOUND = 10
 SHOWN_PASSAGES = 200
-TOO_MUCH = f"{flow.TOO_LARGE} Without scripts, so may all files that are sent at once."
 ENDINGS = "text/*,.txt,.md,.markdown,.mdx,.html,.htm,.pdf,.docx"
 SCRIPTS = ("documents.js",)
 # Words of a question that are in every passage.
@@ -31,8 +31,8 @@ COMMON = frozenset(
     ("does", "from", "have", "that", "there", "these", "they", "this", "what", "when", "where", "which", "with", "your")
 )
 NOTES = {
-    "kept": "Uploaded. Reading it now…",
-    "deleted": "The document is deleted.",
+    "kept": later("Uploaded. Reading it now…"),
+    "deleted": later("The document is deleted."),
 }
 
 
@@ -44,7 +44,7 @@ class SearchQuery(BaseModel):
 @members
 def documents(caller: Caller) -> Response:
     note = request.args.get("note", "")
-    return _list_page(caller, 200, _refused(TOO_MUCH) if note == "too-large" else forms.Form(), NOTES.get(note, ""))
+    return _list_page(caller, 200, _refused(_too_much()) if note == "too-large" else forms.Form(), noted(NOTES))
 
 
 @blueprint.post("/my/documents")
@@ -53,7 +53,7 @@ def upload(caller: Caller) -> AnyResponse:
     """Each file counts as one request by the API. What was kept before one is refused stays."""
     sent = [file for file in request.files.getlist("file") if file.filename]
     if not sent:
-        return _list_page(caller, 422, _refused("Choose a file first."))
+        return _list_page(caller, 422, _refused(_("Choose a file first.")))
     for file in sent:
         name = str(file.filename)
         try:
@@ -71,6 +71,12 @@ def upload(caller: Caller) -> AnyResponse:
 def too_large(exc: RequestEntityTooLarge) -> AnyResponse:
     """The request was refused before it was read, so its caller and its form are not known."""
     return see("/my/documents", note="too-large")
+
+
+def _too_much() -> str:
+    most = _("A file may have at most %(most)s MiB.", most=MAX_FILE_BYTES // MIB)
+    together = _("Without scripts, so may all files that are sent at once.")
+    return f"{most} {together}"
 
 
 def _refused(*messages: str) -> forms.Form:
@@ -109,8 +115,7 @@ def one(caller: Caller, file_id: str) -> Response:
 @blueprint.get("/my/documents/<file_id>/content")
 @members
 def content(caller: Caller, file_id: str) -> Response:
-    file, body = files().content(caller.account_id, file_id)
-    return flow.download(file.filename, body)
+    return flow.download(*files().opened(caller.account_id, file_id))
 
 
 @blueprint.post("/my/documents/<file_id>/delete")

@@ -10,13 +10,17 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
 from sluice.http import errors as http_errors
+from sluice.http.titles import TITLES
 from sluice.pages import links
 from sluice.pages.render import page, see
+from sluice.pages.words import translated, worded
 
 log = logging.getLogger("sluice.pages")
 
 
 def show(error: errors.SluiceError) -> AnyResponse:
+    if links.is_api(request.path) and "text/html" not in request.headers.get("Accept", ""):
+        return http_errors.render(error)  # a browser is led there, and a program may try it
     try:
         return _page_of(error)
     except errors.Unavailable as exc:  # a page needs links, and the base URL is not available
@@ -26,21 +30,34 @@ def show(error: errors.SluiceError) -> AnyResponse:
 def _page_of(error: errors.SluiceError) -> AnyResponse:
     if isinstance(error, errors.NotAuthenticated):
         return _to_the_login()
+    if isinstance(error, errors.ConfirmationRequired):
+        return see("/my/confirm", next=links.place_of(request.path))
+    if isinstance(error, errors.TermsNotAccepted):
+        return _terms(error)
     row = http_errors.row_for(type(error))
     g.error_code = row.code  # for the metrics
     response = page(
         "error.html",
         row.status,
-        title=http_errors.TITLES[row.status],
+        title=translated(TITLES[row.status]),
         status=row.status,
         code=row.code,
-        message=error.message,
+        message=worded(error.message),
         request_id=g.get("request_id", ""),
         is_hopeless=isinstance(error, errors.NothingAllowed),
         wait_seconds=getattr(error, "retry_after_seconds", None),
     )
     response.headers.update(http_errors.retry_headers(error))
     return response
+
+
+def _terms(error: errors.TermsNotAccepted) -> AnyResponse:
+    """The page that asks for them, in place of the one that was wanted."""
+    row = http_errors.row_for(type(error))
+    g.error_code = row.code
+    if "HX-Request" in request.headers:
+        return Response(status=row.status, headers={"HX-Refresh": "true"})
+    return page("terms.html", row.status, next=links.place_of(request.path))
 
 
 def _to_the_login() -> AnyResponse:

@@ -35,6 +35,7 @@ from sluice.http.auth import cookie_name as session_cookie_name
 from sluice.http.errors import row_for
 from sluice.http.operation import validated
 from sluice.pages import links
+from sluice.pages.words import _, later, worded
 
 Model = TypeVar("Model", bound=BaseModel)
 CONTEXT = b"sluice form 1"
@@ -46,7 +47,7 @@ MAX_FIELDS = 200
 MAX_ESCAPES = 80_000
 SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-UNKNOWN_FORM = "This form is too old, or was not made by this site for this browser."
+UNKNOWN_FORM = later("This form is too old, or was not made by this site for this browser.")
 NEVER_SHOWN_AGAIN = frozenset({"password", "current_password", "new_password", FIELD})
 
 
@@ -59,7 +60,7 @@ class Form:
     problems: tuple[FieldProblem, ...] = ()
 
     def problem(self, name: str) -> str:
-        return next((problem.message for problem in self.problems if problem.field.split(".")[0] == name), "")
+        return next((worded(problem.message) for problem in self.problems if problem.field.split(".")[0] == name), "")
 
     def with_problems(self, problems: Sequence[FieldProblem]) -> "Form":
         return Form(self.values, self.lists, tuple(problems))
@@ -107,12 +108,14 @@ def check() -> None:
         raise UnsupportedMediaType("This form has no file.")  # werkzeug would write one to a temporary file
     if request.mimetype == URLENCODED:
         _require_few_fields(request.get_data())
+    if request.path == links.SWITCH:
+        return  # it stands on pages of both kinds, and on those that set no cookie; a stranger gains nothing by it
     is_members = links.is_for_members(request.path)
     secret = _session() if is_members else _cookie()
     if is_members and not secret:
         raise NotAuthenticated()
     if not secret or not hmac.compare_digest(request.form.get(FIELD, "").encode(), _token_for(secret).encode()):
-        raise CrossSiteRequest(UNKNOWN_FORM)
+        raise CrossSiteRequest(_(UNKNOWN_FORM))
 
 
 def _require_our_page() -> None:

@@ -1,7 +1,5 @@
 """`/`: what Sluice is, its models, and the first three steps; and the files that pages load."""
 
-from pathlib import Path
-
 from flask import Response, request
 
 from sluice import settings
@@ -16,6 +14,7 @@ from sluice.wiring.operations import all_users
 
 blueprint = pages("home")
 CACHED_SECONDS = 86_400  # links carry the content's hash, so an old copy is never used
+HOUR_SECONDS, YEAR_SECONDS = 3600, 31_536_000
 
 _somebody_is_here = False
 
@@ -29,18 +28,12 @@ def home() -> Response:
         scripts=("copy.js", "typed.js"),
         base_url=peers.base_url(),
         is_new=is_new,
-        data_dir=_data_dir() if is_new else "",
+        admin_command=settings.common().admin_command,
         member=cookie_name() in request.cookies,
         models=models,
         model=offer.for_chat(models),
         priced=any(one.is_priced for one in models),
     )
-
-
-def _data_dir() -> str:
-    """For the command of a person in the folder of the project; empty where the command finds the store without it."""
-    chosen = settings.common().data_dir.absolute()
-    return "" if chosen == Path(".sluice").absolute() else str(chosen)
 
 
 def _is_without_accounts() -> bool:
@@ -53,6 +46,18 @@ def _is_without_accounts() -> bool:
     except StoreUnavailable:
         return False
     return not _somebody_is_here
+
+
+@blueprint.get("/embed.js")
+def embed() -> Response:
+    """A chat with a model, for pages of other origins. With `?v=` of its version it is cached for good."""
+    is_named = request.args.get("v") == assets.version("embed.js")
+    script = public(
+        assets.content("embed.js"), assets.media_type("embed.js"), YEAR_SECONDS if is_named else HOUR_SECONDS
+    )
+    script.headers["Access-Control-Allow-Origin"] = "*"  # also for pages that check its hash
+    script.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return script
 
 
 @blueprint.get("/static/<name>")

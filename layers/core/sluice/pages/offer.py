@@ -7,31 +7,43 @@ from threading import Event, Lock, Thread
 from typing import Any, NamedTuple
 
 from sluice import settings
-from sluice.domain.usage.pricing import Prices, dollars
+from sluice.domain.usage.pricing import Prices
 from sluice.once import once
+from sluice.pages.words import later
 from sluice.wiring.settings import settings_in_force
 
 log = logging.getLogger("sluice.pages")
 
 FRESH_SECONDS = 10.0
 DEADLINE_SECONDS = 0.4
-WORDS = {"chat": "chat", "embeddings": "embeddings", "rerank": "reranking", "infill": "infilling", "run": "prediction"}
-UNITS = {"cached": "cached prompt tokens", "request": "a request", "second": "a second"}
+WORDS = {
+    "chat": later("chat"),
+    "embeddings": later("embeddings"),
+    "rerank": later("reranking"),
+    "infill": later("infilling"),
+    "run": later("prediction"),
+}
+UNITS = {
+    "cached": later("%(price)s cached prompt tokens"),
+    "request": later("%(price)s a request"),
+    "second": later("%(price)s a second"),
+}
 
 
 class Offered(NamedTuple):
-    """A model. `context`: in tokens; None where it is not known. Prices are texts such as `$0.10`; empty for none."""
+    """A model. `does`: values of `WORDS`. `context`: in tokens, if it is known. Prices are in micro-dollars.
+    `more`: further ones, each after its text of `UNITS`."""
 
     name: str
-    does: str = ""
+    does: tuple[str, ...] = ()
     context: int | None = None
-    prompt: str = ""
-    completion: str = ""
-    more: str = ""
+    prompt: int | None = None
+    completion: int | None = None
+    more: tuple[tuple[str, int], ...] = ()
 
     @property
     def is_priced(self) -> bool:
-        return bool(self.prompt or self.completion or self.more)
+        return self.prompt is not None or self.completion is not None or bool(self.more)
 
 
 class Offer:
@@ -86,17 +98,10 @@ def _read() -> Sequence[Offered]:
 
 
 def _offered(row: dict[str, Any], prices: Prices | None) -> Offered:
-    does = ", ".join(word for kind, word in WORDS.items() if kind in row.get("capabilities", ()))
+    does = tuple(word for kind, word in WORDS.items() if kind in row.get("capabilities", ()))
     context = row.get("context_window") or None
     if prices is None:
         return Offered(str(row["id"]), does, context)
     given = {what: getattr(prices, f"{what}_micro_usd") for what in ("prompt", "completion", *UNITS)}
-    texts = {what: _short(micro_usd) for what, micro_usd in given.items() if micro_usd is not None}
-    more = ", ".join(f"{texts[what]} {unit}" for what, unit in UNITS.items() if what in texts)
-    return Offered(str(row["id"]), does, context, texts.get("prompt", ""), texts.get("completion", ""), more)
-
-
-def _short(micro_usd: int) -> str:
-    """`$0.10`: at least two decimals, and no zeros after them."""
-    whole, _, fraction = dollars(micro_usd).partition(".")
-    return f"${whole}.{fraction[:2]}{fraction[2:].rstrip('0')}"
+    more = tuple((unit, given[what]) for what, unit in UNITS.items() if given[what] is not None)
+    return Offered(str(row["id"]), does, context, given["prompt"], given["completion"], more)

@@ -1,7 +1,6 @@
 """Renders a page from its template, with the headers that every page has."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import cache
 from shlex import quote
 from typing import Any
@@ -11,10 +10,28 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from werkzeug.wrappers import Response as AnyResponse
 
 from sluice import settings
-from sluice.domain.usage.pricing import dollars
+from sluice.domain.languages import ENGLISH, LANGUAGES
+from sluice.domain.periods import rfc3339
 from sluice.http.auth import cookie_name
+from sluice.http.titles import VARY
 from sluice.pages import assets, forms, links
-from sluice.wiring.settings import site
+from sluice.pages.amounts import (
+    dated,
+    day,
+    duration,
+    minute,
+    moment,
+    money,
+    named,
+    number,
+    places,
+    second,
+    short_money,
+    size,
+    wait,
+)
+from sluice.pages.words import language, translated, translated_count, worded
+from sluice.wiring.settings import sign_in_providers, site
 
 # For pages without scripts: nothing inline, and nothing from another origin.
 POLICY = (
@@ -24,30 +41,17 @@ POLICY = (
 SCRIPTED = POLICY + "; script-src 'self'; connect-src 'self'"
 
 
+WORDY = frozenset({"copy.js", "chat.js", "documents.js", "plots.js"})  # scripts that say something
+
+
 def page(template: str, status: int = 200, /, scripts: Sequence[str] = (), **facts: Any) -> Response:
     """`facts`: values for the template, which escapes their text. `scripts`: names in `assets.ASSETS`, in order; a page
     that asks for a password has none (ADR 60)."""
-    form = facts.setdefault("form", forms.Form())
-    may_be_member, is_admin = cookie_name() in request.cookies, getattr(g.get("page_caller"), "is_admin", False)
-    is_inside, owners = links.is_for_members(request.path), site()
-    may_sign_up = owners.sign_up in ("open", "domains")
-    shown = (
-        _environment()
-        .get_template(template)
-        .render(
-            path=request.path,
-            scripts=scripts,
-            site=owners,
-            may_sign_up=may_sign_up,
-            navigation=links.navigation(
-                member=may_be_member, admin=is_admin, inside=is_inside, open_to_all=may_sign_up
-            ),
-            is_member=is_inside and may_be_member,
-            has_problems=bool(form.problems),
-            **facts,
-        )
-    )
+    facts.setdefault("form", forms.Form())
+    shown = _environment().get_template(template).render(scripts=_with_words(scripts), **_around(facts), **facts)
     response = Response(shown, status, mimetype="text/html")
+    response.headers["Content-Language"] = language()
+    response.headers["Vary"] = VARY
     response.headers["Content-Security-Policy"] = SCRIPTED if scripts else POLICY
     if request.path in links.WITH_CODE:
         response.headers["Referrer-Policy"] = "no-referrer"
@@ -56,6 +60,33 @@ def page(template: str, status: int = 200, /, scripts: Sequence[str] = (), **fac
             forms.cookie_name(), g.new_form_cookie, secure=settings.common().https, httponly=True, samesite="Lax"
         )
     return response
+
+
+def _around(facts: dict[str, Any]) -> dict[str, Any]:
+    """What every page shows around its own: the site, the menu, the languages."""
+    may_be_member, is_admin = cookie_name() in request.cookies, getattr(g.get("page_caller"), "is_admin", False)
+    path, owners = request.path, site()
+    is_inside, may_sign_up = links.is_for_members(path), owners.sign_up in ("open", "domains")
+    return {
+        "path": path,
+        "language": language(),
+        "languages": [(one, LANGUAGES[one]) for one in owners.languages],
+        "back": links.here(path, request.args) if request.method == "GET" else links.before(path),
+        "mailed_code": facts.get("code", "") if path in links.WITH_CODE else "",
+        "site": owners,
+        "may_sign_up": may_sign_up,
+        "navigation": links.navigation(member=may_be_member, admin=is_admin, inside=is_inside, open_to_all=may_sign_up),
+        "is_member": is_inside and may_be_member,
+        "has_problems": bool(facts["form"].problems),
+    }
+
+
+def _with_words(scripts: Sequence[str]) -> Sequence[str]:
+    """After the files that give the scripts their words, in the language of the page."""
+    if not WORDY.intersection(scripts):
+        return scripts
+    translations = () if language() == ENGLISH else (f"words_{language()}.js",)
+    return (*translations, "words.js", *scripts)
 
 
 def see(path: str, anchor: str = "", **query: str | None) -> AnyResponse:
@@ -71,67 +102,17 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
     )
-    made.globals |= {"at": links.at, "form_token": forms.token, "asset": _asset}
+    made.install_gettext_callables(translated, translated_count, newstyle=True)  # type: ignore[attr-defined]  # (what `i18n` adds)
+    made.globals |= {"at": links.at, "form_token": forms.token, "asset": _asset, "sign_in_providers": sign_in_providers}
+    made.policies["ext.i18n.trimmed"] = True
     made.filters |= {"day": day, "moment": moment, "number": number, "money": money, "duration": duration}
     made.filters |= {"size": size, "shell_quoted": quote, "wait": wait, "second": second, "places": places}
+    made.filters |= {"dated": dated, "minute": minute, "named": named, "rfc3339": rfc3339, "short_money": short_money}
+    made.filters["worded"] = worded
     return made
 
 
 def _asset(name: str) -> str:
     return links.at(f"/static/{name}", v=assets.version(name))
-
-
-def moment(at_ms: int | None) -> str:
-    """`2026-11-20 12:00 UTC`"""
-    return "never" if at_ms is None else datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def day(at_ms: int) -> str:
-    """`2026-11-20`, in UTC."""
-    return moment(at_ms)[:10]
-
-
-def second(at_ms: int) -> str:
-    """`2026-11-20 12:00:05`, in UTC, for a column that names the zone."""
-    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def number(count: int) -> str:
-    return f"{count:,}"
-
-
-def money(micro_usd: int | None, decimals: int = 6) -> str:
-    """`$0.000123`, or a dash where there is no price."""
-    if micro_usd is None:
-        return "–"
-    step = 10 ** (6 - decimals)
-    whole, part = dollars((micro_usd + step // 2) // step * step).split(".")
-    return f"${int(whole):,}.{part[:decimals]}"
-
-
-def places(most_micro_usd: int | None) -> int:
-    """The decimals of every amount of a table whose largest is this one, so that the points are below each other."""
-    return 6 if not most_micro_usd or most_micro_usd < 1_000_000 else 4 if most_micro_usd < 100_000_000 else 2
-
-
-def size(count_bytes: int) -> str:
-    """`12 bytes`, `3.4 KiB`, `12.3 MiB`"""
-    if count_bytes < 1024:
-        return f"{count_bytes} byte{'' if count_bytes == 1 else 's'}"
-    kib = count_bytes / 1024
-    return f"{kib:,.1f} KiB" if kib < 1024 else f"{kib / 1024:,.1f} MiB"
-
-
-def wait(seconds: int) -> str:
-    """`1 second`, `90 seconds`, `3 days`: rounded up, as `inWords` of chat_words.js does."""
-    units = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
-    unit_seconds, name = next(unit for unit in units if seconds >= 2 * unit[0] or unit[0] == 1)
-    count = -(-seconds // unit_seconds)
-    return f"{count} {name}{'' if count == 1 else 's'}"
-
-
-def duration(milliseconds: int | None) -> str:
-    if milliseconds is None:
-        return "–"
-    return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"

@@ -1,4 +1,6 @@
-"""The admin's page of the owner's settings: a file without its upstreams, which only the operator changes."""
+"""The admin's page of the owner's settings: a file without what only the operator changes."""
+
+from collections.abc import Iterator
 
 from flask import Response, request
 from pydantic import BaseModel, Field
@@ -6,7 +8,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
 from sluice.domain.settings.checking import WrongSettings
-from sluice.domain.settings.owners import Model, Plan, Site
+from sluice.domain.settings.owners import OPERATORS, Model, OwnersSettings, Plan, Site
 from sluice.domain.settings.toml import parse, text_of
 from sluice.domain.settings.versions import InForce
 from sluice.http.admin import actor
@@ -15,10 +17,11 @@ from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import admins, pages
 from sluice.pages.render import page, see
+from sluice.pages.words import _, later, translated
 from sluice.wiring.settings import owners_terms
 
 blueprint = pages("manage_settings")
-SAVED = "The settings are saved as version {}, in force everywhere within 10 seconds."
+SAVED = later("The settings are saved as version %(number)s, in force everywhere within 10 seconds.")
 KEYS = (("[site]", Site), ("[[models]]", Model), ("[[plans]]", Plan))
 EXAMPLE = """\
 # An example. Remove the first two characters of a line to use it.
@@ -49,7 +52,7 @@ class SettingsForm(BaseModel):
 def settings(caller: Caller) -> Response:
     found = owners_terms().read()
     shown = {"version": str(found.version), "text": _editable(found)}
-    note = SAVED.format(found.version) if request.args.get("note") == "saved" else ""
+    note = _(SAVED, number=found.version) if request.args.get("note") == "saved" else ""
     return _shown(200, found, forms.Form(shown), note)
 
 
@@ -59,8 +62,8 @@ def change(caller: Caller) -> AnyResponse:
     found = owners_terms().read()
     try:
         asked = validated(SettingsForm, {name: request.form.get(name, "") for name in ("version", "text")})
-        upstreams = [one.model_dump(exclude_defaults=True) for one in found.or_empty().upstreams]
-        owners_terms().change(actor(caller), asked.version, parse(asked.text, upstreams), now_ms())
+        wanted = parse(asked.text, found.or_empty().operators())
+        owners_terms().change(actor(caller), asked.version, wanted, now_ms())
     except WrongSettings as exc:
         problems = tuple(errors.FieldProblem("text", str(one)) for one in exc.problems)
         form, status = forms.filled().with_problems(problems), 422
@@ -71,16 +74,20 @@ def change(caller: Caller) -> AnyResponse:
     return _shown(status, found, form)
 
 
+def keys() -> Iterator[tuple[str, str, str]]:
+    """Each key of the form: its table, its name, and what it is (`infra/words.py` takes the texts from here)."""
+    for table, kind in KEYS:
+        for name, one in kind.model_fields.items():
+            yield table, name, (one.description or "").replace("`", "")
+
+
 def _shown(status: int, found: InForce, form: forms.Form, note: str = "") -> Response:
-    keys = [
-        (table, name, (one.description or "").replace("`", ""))
-        for table, kind in KEYS
-        for name, one in kind.model_fields.items()
-    ]
-    return page("manage_settings.html", status, found=found, form=form, note=note, keys=keys)
+    shown = [(table, name, translated(text)) for table, name, text in keys()]
+    return page("manage_settings.html", status, found=found, form=form, note=note, keys=shown)
 
 
 def _editable(found: InForce) -> str:
     if found.version == 0:
         return EXAMPLE
-    return text_of(found.or_empty().model_copy(update={"upstreams": []}))
+    nothing = OwnersSettings()
+    return text_of(found.or_empty().model_copy(update={name: getattr(nothing, name) for name in OPERATORS}))

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from sluice import settings
 from sluice.domain import errors
 from sluice.domain import tokens as rules
+from sluice.domain.gateway import publishable
 from sluice.domain.usage.pricing import dollars
 from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, now_ms
@@ -19,6 +20,7 @@ from sluice.pages import forms, offer
 from sluice.pages.blueprints import members, pages
 from sluice.pages.links import at
 from sluice.pages.render import page, see
+from sluice.pages.words import _, later, noted
 from sluice.services.tokens import IssuedToken, ListedToken
 from sluice.wiring import peers
 from sluice.wiring.settings import terms
@@ -26,35 +28,48 @@ from sluice.wiring.tokens import tokens
 
 blueprint = pages("pages")
 NOTES = {
-    "revoked": "Token revoked. The next request with it is refused.",
-    "deleted": "Token revoked and deleted.",
-    "made": "Token created. It was shown once. If you have not copied it, rotate it: the new one is shown again.",
-    "changed": "Token changed. Takes effect immediately.",
-    "revoked-all": "All tokens revoked. The next request with any of them is refused.",
+    "revoked": later("Token revoked. The next request with it is refused."),
+    "deleted": later("Token revoked and deleted."),
+    "made": later(
+        "Token created. It was shown once. If you have not copied it, rotate it: the new one is shown again."
+    ),
+    "changed": later("Token changed. Takes effect immediately."),
+    "revoked-all": later("All tokens revoked. The next request with any of them is refused."),
 }
-LIFETIMES = {"1h": "1 hour", "1d": "1 day", "7d": "7 days", "30d": "30 days", "90d": "90 days", "1y": "1 year"}
+LIFETIMES = {
+    "1h": later("1 hour"),
+    "1d": later("1 day"),
+    "7d": later("7 days"),
+    "30d": later("30 days"),
+    "90d": later("90 days"),
+    "1y": later("1 year"),
+}
 CUSTOM = "custom"
-UNITS_S = {"minutes": 60, "hours": 3600, "days": 24 * 3600}
+UNITS_S = {later("minutes"): 60, later("hours"): 3600, later("days"): 24 * 3600}
 SCOPES = {
-    "inference": "chat, completions and responses",
-    "embeddings": "embeddings",
-    "files": "files",
-    "batches": "batches",
+    "inference": later("chat, completions and responses"),
+    "embeddings": later("embeddings"),
+    "files": later("files"),
+    "batches": later("batches"),
 }
 LIMITS = {
-    "rpm": "Requests a minute",
-    "tpm": "Tokens a minute",
-    "monthly_tokens": "Tokens a month",
-    "monthly_usd": "Dollars a month",
+    "rpm": later("Requests a minute"),
+    "tpm": later("Tokens a minute"),
+    "monthly_tokens": later("Tokens a month"),
+    "monthly_usd": later("Dollars a month"),
+}
+PUBLIC = {
+    "per_visitor": str(publishable.DEFAULT_VISITOR_RPM),
+    "daily_requests": str(publishable.DEFAULT_DAILY_REQUESTS),
 }
 WRONG = {
-    "expires_in": "Choose a lifetime from 1 minute to 365 days, in whole minutes, hours or days.",
-    "scopes": "Tick at least one.",
+    "expires_in": later("Choose a lifetime from 1 minute to 365 days, in whole minutes, hours or days."),
+    "scopes": later("Tick at least one."),
 }
 SHOWN_ONCE, SHOWN_WITHIN_S = "sluice_shown_once", 60
-GRACES = {0: "immediately", 3600: "in an hour", 86_400: "in a day"}
+GRACES = {0: later("immediately"), 3600: later("in an hour"), 86_400: later("in a day")}
 COUNT, LIMIT = re.compile(r"[0-9]{1,9}"), re.compile(r"-?[0-9]{1,18}")
-NEW = forms.Form({"expires_in": rules.DEFAULT_EXPIRES_IN}, {"scopes": list(rules.SCOPES)})
+NEW = forms.Form({"expires_in": rules.DEFAULT_EXPIRES_IN, **PUBLIC}, {"scopes": list(rules.SCOPES)})
 
 
 @blueprint.get("/my/tokens")
@@ -62,7 +77,7 @@ NEW = forms.Form({"expires_in": rules.DEFAULT_EXPIRES_IN}, {"scopes": list(rules
 def token_list(caller: Caller) -> Response:
     found = tokens().all(caller.account_id, now_ms())
     live = sum(listed.status == "active" for listed in found)
-    return page("tokens.html", tokens=found, live=live, note=NOTES.get(request.args.get("note", ""), ""))
+    return page("tokens.html", tokens=found, live=live, note=noted(NOTES))
 
 
 @blueprint.get("/my/tokens/new")
@@ -102,7 +117,7 @@ def _shown(listed: ListedToken, token: str) -> Response:
         token=token,
         base_url=peers.base_url(),
         model=row.models[0] if row.models else "",
-        first_model=row.models[0] if row.models else offer.for_chat(offer.offer().known()),
+        first_model=_first_model(row),
         inference="inference" in row.scopes,
         scripts=("copy.js",),
     )
@@ -110,17 +125,35 @@ def _shown(listed: ListedToken, token: str) -> Response:
     return answer
 
 
+def _first_model(row: rules.ApiToken) -> str:
+    return row.models[0] if row.models else offer.for_chat(offer.offer().known())
+
+
 def _wanted() -> rules.TokenRequest:
     values: dict[str, Any] = {"name": request.form.get("name", ""), "expires_in": _lifetime()}
     values |= {"scopes": request.form.getlist("scopes"), "models": _models() or None}
     values |= {"limits": _limits(), "local_only": "local_only" in request.form}
+    values["kind"] = request.form.get("kind", "secret")
+    if values["kind"] == "publishable":
+        values |= {**_public_terms(), "scopes": None}
     return validated(IssueTokenBody, values).wanted
 
 
 def _limits() -> dict[str, int | str | None]:
     """An empty field is no limit. The model that checks the form refuses what is no number."""
-    given = {name: request.form.get(name, "").strip() for name in LIMITS}
-    return {name: int(text) if LIMIT.fullmatch(text) else text or None for name, text in given.items()}
+    return {name: _number(request.form.get(name, "").strip()) for name in LIMITS}
+
+
+def _public_terms() -> dict[str, Any]:
+    """Of a publishable API token. An empty number is the default of a new one, and no change of an old one."""
+    rpm, daily = (_number(request.form.get(name, "").strip()) for name in ("per_visitor", "daily_requests"))
+    origins = request.form.get("origins", "").split()
+    return {"origins": origins, "per_visitor": None if rpm is None else {"rpm": rpm}, "daily_requests": daily}
+
+
+def _number(text: str) -> int | str | None:
+    """The model that checks the form refuses what is no number."""
+    return int(text) if LIMIT.fullmatch(text) else text or None
 
 
 def _refused(error: errors.SluiceError) -> tuple[int, forms.Form]:
@@ -128,8 +161,10 @@ def _refused(error: errors.SluiceError) -> tuple[int, forms.Form]:
     the form has its own."""
     status, form = forms.refused(error, "name")
     named = [replace(one, field=one.field.removeprefix("limits.")) for one in form.problems]
-    own = WRONG if request.form.get("name", "").strip() else {**WRONG, "name": "Enter a name."}
-    return status, form.with_problems([replace(one, message=own.get(one.field, one.message)) for one in named])
+    own = WRONG if request.form.get("name", "").strip() else {**WRONG, "name": later("Enter a name.")}
+    return status, form.with_problems(
+        [replace(one, message=_(own[one.field]) if one.field in own else one.message) for one in named]
+    )
 
 
 def _lifetime() -> str | int:
@@ -155,15 +190,17 @@ def one(caller: Caller, token_id: str) -> Response:
     listed = tokens().one(caller.account_id, token_id, now_ms())
     if brought and brought.endswith(listed.row.hint):
         return _shown(listed, brought)
-    return _token_page(caller, token_id, 200, forms.Form(), NOTES.get(request.args.get("note", ""), ""))
+    return _token_page(caller, token_id, 200, forms.Form(), noted(NOTES))
 
 
 @blueprint.post("/my/tokens/<token_id>/change")
 @members
 def change(caller: Caller, token_id: str) -> AnyResponse:
     try:
-        body = validated(ChangeTokenBody, {"name": request.form.get("name", ""), "limits": _limits()})
-        tokens().change(caller.account_id, token_id, body.name, body.changed_limits(), now_ms())
+        public = _public_terms() if "origins" in request.form else {}
+        body = validated(ChangeTokenBody, {"name": request.form.get("name", ""), "limits": _limits(), **public})
+        what = (body.name, body.changed_limits(), now_ms(), body.changed_terms())
+        tokens().change(caller.account_id, token_id, *what)
     except (errors.ValidationFailed, errors.Conflict) as exc:
         return _token_page(caller, token_id, *_refused(exc))
     return see(f"/my/tokens/{token_id}", note="changed")
@@ -207,6 +244,9 @@ def _token_page(caller: Caller, token_id: str, status: int, form: forms.Form, no
     now: dict[str, Any] = vars(TokenLimitsInfo.of(listed.limits))
     if (micro_usd := listed.limits.monthly_micro_usd) is not None:
         now["monthly_usd"] = dollars(micro_usd)
+    if (public := listed.public) is not None:
+        now |= {"origins": "\n".join(public.origins), "per_visitor": public.visitor_rpm}
+        now["daily_requests"] = public.daily_requests
     of_now = {name: "" if limit is None else str(limit) for name, limit in now.items()}
     shown = form if "name" in form.values else forms.Form({**of_now, "name": listed.row.name}, {}, form.problems)
     places: dict[str, Any] = {"limits": LIMITS, "graces": GRACES, "scopes": SCOPES}
@@ -217,7 +257,7 @@ def _new_page(status: int, form: forms.Form) -> Response:
     return page(
         "token_new.html",
         status,
-        lifetimes={**LIFETIMES, CUSTOM: "Custom…"},
+        lifetimes={**LIFETIMES, CUSTOM: later("Custom…")},
         units=UNITS_S,
         chosen_models=_models(),
         scripts=("htmx.js",),

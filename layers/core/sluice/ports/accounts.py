@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from sluice.domain.accounts.account import Account, PendingCode, Registered, Role, Status
+    from sluice.domain.accounts.account import Account, Identity, Invitation, PendingCode, Registered, Role, Status
     from sluice.domain.accounts.audit import AuditEvent
+    from sluice.domain.accounts.factors import Factor, Question, SignedBy
+    from sluice.domain.accounts.identities import Claimed, Started
     from sluice.domain.accounts.sessions import Session
     from sluice.domain.accounts.throttles import Counter, Policy
     from sluice.domain.mails.mail import Mail, Suppression
@@ -21,8 +23,8 @@ class AccountStore(Protocol):
     def by_email(self, email_key: str, now_ms: int) -> Account | None:
         """Takes the same time for known and unknown addresses. An unverified account that has ended is None."""
 
-    def create(self, account: Account, grant: Mapping[str, Any], mail: Mail) -> None:
-        """Write account, grant and mail in one transaction. Errors: AddressTaken.
+    def create(self, account: Account, grant: Mapping[str, Any], mail: Mail | None) -> None:
+        """Write account, grant and mail, if there is one, in one transaction. Errors: AddressTaken.
 
         The address is free if its last account has ended by this account's `created_ms`."""
 
@@ -32,6 +34,28 @@ class AccountStore(Protocol):
     def put_registrations(self, account: Account, registrations: Mapping[str, Registered], mails: list[Mail]) -> None:
         """Replace all registrations of an unverified account and queue mails. Errors: Conflict when they changed since
         they were read, or the account is verified."""
+
+    def put_invitation(self, account: Account, invitation: Invitation, mail: Mail) -> None:
+        """Of an unverified account, which then lives as long: its plan, and the one valid code with its mail. Errors:
+        Conflict when the account was verified or withdrawn, or its invitation changed, since it was read."""
+
+    def redeem_invitation(self, account: Account, password_hash: str, name: str, now_ms: int) -> None:
+        """By the code of the invitation in `account`. Errors: MailedCodeInvalid."""
+
+    def withdraw_invitation(self, account: Account) -> None:
+        """The account goes with it, except one that somebody registered. Errors: Conflict, as `put_invitation`."""
+
+    def by_identity(self, identity_id: str) -> Account | None: ...
+
+    def adopt(self, account: Account, identity: Identity, now_ms: int) -> None:
+        """An unverified account becomes active without a password, with the name and spelling in `account`. Errors:
+        Conflict (verified or ended meanwhile, or the identity is linked)."""
+
+    def link(self, account: Account, identity: Identity) -> None:
+        """Errors: Conflict (it is linked, there are as many as there may be, or the account changed meanwhile)."""
+
+    def unlink(self, account: Account, identity_id: str) -> None:
+        """Errors: NotFound (it is not the account's, or its last way in)."""
 
     def redeem_verification(self, account: Account, mail_id: str, now_ms: int) -> None:
         """Errors: MailedCodeInvalid."""
@@ -49,11 +73,14 @@ class AccountStore(Protocol):
 
     def mail_suppression(self, email_key: str) -> Suppression | None: ...
 
-    def update_profile(self, account_id: str, *, name: str | None = None, store_content: bool | None = None) -> Account:
-        """Errors: NotFound."""
+    def update_profile(self, account_id: str, changes: Mapping[str, str | bool | int]) -> None:
+        """`changes`: by the names of Account's fields. Errors: NotFound."""
 
-    def page(self, query: str, *, limit: int, after_id: str | None, scanned: int) -> tuple[list[Account], str | None]:
+    def page(
+        self, query: str, *, limit: int, after_id: str | None, scanned: int, invited: bool = False
+    ) -> tuple[list[Account], str | None]:
         """Accounts whose address, name or id contains `query`, unordered, and the `after_id` of the next page.
+        `invited`: only those that wait with an invitation.
 
         It reads at most `scanned` entries, so a page may be shorter than `limit`, or empty, and not be the last.
         """
@@ -129,8 +156,93 @@ class SessionStore(Protocol):
     def change_password(self, account: Account, password_hash: str, kept_session_id: str) -> None:
         """Set the password and end every other session in one transaction. Errors: Conflict."""
 
+    def end_others(self, account: Account, kept_session_id: str) -> None:
+        """End every other session, in one transaction. Errors: Conflict."""
+
+    def mark_shown(self, session_id: str, account_id: str, name: str, now_ms: int) -> None:
+        """`name`: `proven_ms` or `factor_ms`. Errors: NotFound (the session has ended)."""
+
     def erase_account(self, account_id: str, kept_session_id: str = "") -> None:
         """Delete all sessions except `kept_session_id`. A session of the last second may remain."""
+
+
+class FactorStore(Protocol):
+    """Second factors and the questions they answer. All methods may raise StoreUnavailable."""
+
+    def ask(self, question: Question) -> None:
+        """Replaces an earlier question with this key."""
+
+    def asked(self, key: str) -> Question | None: ...
+
+    def count_try(self, key: str, now_ms: int) -> Question:
+        """Counted before an answer is checked, so that parallel tries gain nothing. Errors: ChallengeInvalid (none,
+        expired, or tried too often)."""
+
+    def forget(self, key: str) -> None: ...
+
+    def take(self, key: str) -> Question | None:
+        """Once: of several calls one gets it."""
+
+    def add(self, account: Account, factor: Factor, recovery: Mapping[str, int]) -> None:
+        """`recovery`: hashes of the codes that come with the first factor. Errors: Conflict (others changed what was
+        read, or the account has as many as it may have)."""
+
+    def remove(self, account: Account, factor_id: str) -> None:
+        """The recovery codes go with the last. Errors: NotFound."""
+
+    def remove_all(self, account_id: str) -> bool:
+        """→ whether there were any."""
+
+    def renew_recovery(self, account: Account, recovery: Mapping[str, int]) -> None:
+        """Errors: Conflict (no factor is set up)."""
+
+    def spend_step(self, account: Account, factor_id: str, step: int, now_ms: int, answered: str = "") -> None:
+        """A time step counts once. `answered`: the key of the question that ends with it. Errors: WrongFactor."""
+
+    def spend_recovery(self, account: Account, code_hash: str, answered: str = "") -> None:
+        """Errors: WrongFactor."""
+
+    def spend_passkey(self, account: Account, signed: SignedBy, now_ms: int, answered: str) -> None:
+        """Errors: WrongFactor."""
+
+
+class Passkeys(Protocol):
+    """WebAuthn (https://www.w3.org/TR/webauthn-3/). Challenges are base64url; options are as browsers take them."""
+
+    def origin(self) -> str | None:
+        """The one origin whose pages may use passkeys; None where browsers make none: the base URL is a number."""
+
+    def new_options(self, account: Account, challenge: str, site: str) -> dict[str, Any]: ...
+
+    def registered(self, credential: Mapping[str, Any], challenge: str, name: str, now_ms: int) -> Factor:
+        """Errors: PasskeyRefused."""
+
+    def options(self, account: Account, challenge: str) -> dict[str, Any]: ...
+
+    def signed_by(self, account: Account, credential: Mapping[str, Any], challenge: str) -> SignedBy:
+        """Errors: PasskeyRefused, PasskeyCopied."""
+
+
+class Provider(Protocol):
+    """Another site that says who somebody is. Errors of both methods: ProviderUnavailable."""
+
+    name: str
+    title: str
+
+    def address(self, started: Started, back: str) -> str:
+        """Where the browser goes. `back`: the one address that it may return to."""
+
+    def claimed(self, started: Started, answer: Mapping[str, str], back: str) -> Claimed:
+        """`answer`: the query that the browser came back with. Errors: SignInRefused."""
+
+
+class SecretBox(Protocol):
+    """Encrypts small secrets before they are stored. Errors of both methods: Unavailable (no key)."""
+
+    def seal(self, secret: str, owner: str) -> str: ...
+
+    def open(self, sealed: str, owner: str) -> str:
+        """Errors: ValueError (another key, or another owner's)."""
 
 
 class Throttles(Protocol):

@@ -27,6 +27,17 @@ class ChatStore(Protocol):
     ) -> Chat | None:
         """Write these fields only. → the chat; None where there is none or its fields are not those of `was`."""
 
+    def turn(
+        self,
+        account_id: str,
+        chat_id: str,
+        changes: Mapping[str, Any],
+        was: Mapping[str, Any],
+        add: ChatMessage | None = None,
+        drop: str | None = None,
+    ) -> bool:
+        """The same, together with a message that is added, and one that is deleted."""
+
     def delete(self, account_id: str, chat_id: str) -> None:
         """Delete a chat with its messages. A missing chat is no error."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations  # a port is imported without the domain that
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 if TYPE_CHECKING:
-    from sluice.domain.documents.document import Attachment, File, Passage, VectorStore
+    from sluice.domain.documents.document import Attachment, File, Passage, Upload, VectorStore
     from sluice.domain.documents.nearness import Asked
     from sluice.domain.documents.passages import Chunk
     from sluice.domain.documents.vectors import Vectors
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class FileStore(Protocol):
     """Uploaded files, and how many bytes each account holds. Every method may raise StoreUnavailable."""
 
-    def put(self, file: File, limit_bytes: int) -> None:
-        """Write the file and add its bytes to the account's count, in one transaction. Errors: StorageFull."""
+    def put(self, file: File, limit_bytes: int | None) -> None:
+        """Write the file and add its bytes to the account's count, in one transaction; once, if it is repeated.
+        `limit_bytes`: None for a file that is written however full the account is. Errors: StorageFull."""
 
     def get(self, account_id: str, file_id: str) -> File | None: ...
 
@@ -33,6 +34,22 @@ class FileStore(Protocol):
 
     def erase_account(self, account_id: str, most: int) -> bool:
         """Delete at most `most` of the account's rows, vector stores included. → whether all are gone."""
+
+
+class UploadStore(Protocol):
+    """Files that arrive in parts. Every method may raise StoreUnavailable."""
+
+    def known(self, account_id: str) -> tuple[int, list[Upload]]:
+        """The number of the account's uploads so far, and those that are remembered."""
+
+    def begin(self, upload: Upload, number: int, forgotten: Collection[str]) -> bool:
+        """Remember one more, and these no longer. → False if there are not `number` any more."""
+
+    def take_part(self, upload: Upload, size_bytes: int, most_bytes: int) -> bool:
+        """Count a part. → False if the upload is not pending, or would have more than `most_bytes` or MOST_PARTS."""
+
+    def change(self, upload: Upload, before: Collection[str], status: str) -> bool:
+        """→ False if its status is none of `before`."""
 
 
 class VectorStoreStore(Protocol):
@@ -96,6 +113,18 @@ class Blobs(Protocol):
     def put(self, key: str, body: bytes, *, media_type: str = "application/octet-stream") -> None: ...
 
     def get(self, key: str) -> bytes | None: ...
+
+    def draft(self) -> BinaryIO:
+        """A file without a name, for what may be too large for the memory; it is gone when it is closed."""
+
+    def put_file(self, key: str, file: BinaryIO) -> None:
+        """All of a draft, in pieces."""
+
+    def open(self, key: str) -> BinaryIO | None:
+        """To read in pieces; its errors are its own. Close it."""
+
+    def link(self, key: str, filename: str) -> str | None:
+        """An address from which whoever has it can download the file for a minute. None where there is none."""
 
     def delete(self, key: str) -> None: ...
 

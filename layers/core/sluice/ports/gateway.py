@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Limits, Refund, TokenLimits
-    from sluice.domain.gateway.contents import LoggedContent
+    from sluice.domain.gateway.contents import Kept, LoggedContent
     from sluice.domain.gateway.grants import Replaced
     from sluice.domain.gateway.leases import Lease
     from sluice.domain.gateway.plans import PlanChange
+    from sluice.domain.gateway.publishable import PublicTerms
     from sluice.domain.usage.ledger import LedgerRecord
     from sluice.domain.usage.pricing import Prices
 
@@ -36,6 +37,7 @@ class GrantStore(Protocol):
         epoch: int,
         limits: TokenLimits | None = None,
         family: str | None = None,
+        public: PublicTerms | None = None,
     ) -> None:
         """`epoch`: of the session that asks. `family`: of the API token that this one replaces, whose counters (and
         limits, if it still has some) it shares. Errors: TokenLimitReached, NotAuthenticated (the session has ended)."""
@@ -50,8 +52,15 @@ class GrantStore(Protocol):
         """In force from the next request on; the counters stay. None removes limits and counters. Nothing happens where
         no live API token is of the family."""
 
-    def live_with_limits(self, account_id: str) -> tuple[dict[str, int], dict[str, TokenLimits]]:
-        """By one read: `live`, and by family the limits of those that have some."""
+    def set_public_terms(self, account_id: str, family: str, changes: Mapping[str, Any]) -> None:
+        """Change fields of a publishable API token's `PublicTerms`, in force from the next request on. Errors: NotFound
+        where no such token is of the family."""
+
+    def live_with_limits(
+        self, account_id: str
+    ) -> tuple[dict[str, int], dict[str, TokenLimits], dict[str, PublicTerms]]:
+        """By one read: `live`, by family the limits of those that have some, and the terms of publishable ones, without
+        their salt."""
 
     def remove_live(self, account_id: str, token_id: str) -> None:
         """The token is refused from the next request on. Idempotent."""
@@ -106,6 +115,9 @@ class Attempt:
 class HotStore(Protocol):
     """The store calls of every request. All may raise StoreUnavailable; every write is safe to repeat."""
 
+    settles_at_once: bool
+    """Whether it has `settle`; otherwise a settlement is `put_record` and `release`."""
+
     def grant(self, account_id: str) -> Grant | None:
         """A consistent read."""
 
@@ -141,6 +153,10 @@ class HotStore(Protocol):
         did not use, to the counters of `refund`, if all of them are there. A withdrawal is made only of a lease that
         has not expired, and is not safe to repeat once the request may be admitted again."""
 
+    def settle(self, record: LedgerRecord, lease: Lease, refund: Refund, kept: Kept | None) -> bool:
+        """Put the record, release the lease and keep the content, all or nothing. False if nothing was done, because
+        there is a record already, or no lease, or a counter of `refund` is gone."""
+
     def block(self, grant: Grant, seconds: int, now_ms: int) -> Attempt:
         """Refuse all requests of the account for `seconds`, unless another process did so since `grant` was read."""
 
@@ -155,12 +171,27 @@ class HotStore(Protocol):
 
 
 @dataclass(frozen=True)
+class Visit:
+    """A request of a visitor: whether it was charged, and the arrival time of the bucket (`domain/gateway/buckets`)."""
+
+    made: bool
+    tat_ns: int
+
+
+@dataclass(frozen=True)
 class Reserved:
     """Micro-dollars of an upstream's UTC day (`2026-11-29`) that a running request may still spend."""
 
     upstream: str
     day: str
     micro_usd: int
+
+
+class Visits(Protocol):
+    """Requests a minute of each visitor of a publishable API token. Errors: StoreUnavailable."""
+
+    def take(self, key: str, rpm: int, now_ns: int) -> Visit:
+        """Charge one request, by one conditional write. `key`: of token and visitor."""
 
 
 class Spend(Protocol):
@@ -219,6 +250,8 @@ class UpstreamCall:
     """Called with each server before it is asked."""
     content: Content | None = None
     """For `Upstream.run`, which sends this; `body` then only names the model."""
+    is_row: bool = False
+    """Of a batch: it gives way to all other requests of the engine."""
     waiting: Callable[[], None] = _nothing
     """Called every few seconds by `Upstream.run`, while no answer has begun. What it raises ends the call."""
 
@@ -321,10 +354,18 @@ class TextStore(Protocol):
         """A consistent read. None if expired, even if the store has not deleted the item yet."""
 
     def put_texts(
-        self, account_id: str, item_id: str, texts: Mapping[str, str], now_ms: int, ttl_s: int, *, again: bool = False
+        self,
+        account_id: str,
+        item_id: str,
+        texts: Mapping[str, str],
+        now_ms: int,
+        ttl_s: int,
+        *,
+        again: bool = False,
+        having: str = "",
     ) -> bool:
-        """Put or replace, until `ttl_s` (Unix seconds). `again`: only if the item holds the same `response_id`; False
-        if it does not."""
+        """Put or replace, until `ttl_s` (Unix seconds). `again`: only if the item holds the same `response_id`, and if
+        it has the text `having`, where that is named; False if it does not."""
 
     def list_texts(self, account_id: str, prefix: str, now_ms: int) -> list[dict[str, str]]:
         """All whose `item_id` begins so, by item_id, without expired ones. A consistent read."""

@@ -39,3 +39,13 @@ class TokenUses(Protocol):
 
     def used(self, account_id: str, token_id: str, used_ms: int) -> None:
         """Keeps the latest time; does nothing if the token's row is gone."""
+
+
+class PublishedTokens(Protocol):
+    """Until when publishable API tokens may exist, of all accounts. Errors: StoreUnavailable."""
+
+    def announce(self, until_s: int) -> None:
+        """One will be valid until then (Unix seconds). Keeps the latest time."""
+
+    def until_s(self) -> int:
+        """0 if there was never one. A consistent read."""

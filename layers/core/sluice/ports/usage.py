@@ -121,9 +121,12 @@ class Tracing(Protocol):
 
 
 class Accountant(Protocol):
-    """Writes that only reconciliation makes. Errors: StoreUnavailable."""
+    """What only an operator's commands do: read everything, and repair it. Errors: StoreUnavailable."""
 
     def accounts(self) -> Iterator[str]: ...
+
+    def records(self, span: Span) -> Iterator[LedgerRecord]:
+        """Of every account, deleted ones too: account by account, each oldest first."""
 
     def add_to_rollup(self, account_id: str, bucket: Bucket, by: Amounts) -> None: ...
 

@@ -1,17 +1,27 @@
 """API tokens: issue, list, change, rotate, revoke. The grant decides which are live; the rows are for display."""
 
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sluice.domain.accounts.audit import Action
 from sluice.domain.accounts.visitor import Visitor
-from sluice.domain.errors import Conflict, NotAuthenticated, NotFound, TokenLimitReached
+from sluice.domain.errors import (
+    Conflict,
+    FieldProblem,
+    NotAuthenticated,
+    NotFound,
+    TokenLimitReached,
+    ValidationFailed,
+)
 from sluice.domain.gateway.admission import TokenLimits
 from sluice.domain.gateway.grants import Replaced
+from sluice.domain.gateway.publishable import PublicTerms
 from sluice.domain.ids import random_id
 from sluice.domain.tokens import HINT_CHARACTERS, MOST_TOKENS, ApiToken, Status, TokenRequest
 from sluice.ports.gateway import GrantStore
-from sluice.ports.tokens import TokenSigner, TokenStore
+from sluice.ports.tokens import PublishedTokens, TokenSigner, TokenStore
 from sluice.services.accounts.security_events import SecurityEvents
 
 NO_ROOM = (
@@ -19,6 +29,7 @@ NO_ROOM = (
     "rotate with grace_seconds 0."
 )
 NO_LIMITS = TokenLimits()
+SALT_BYTES = 12  # of the key that hides visitors' addresses
 Changes = Mapping[str, int | None]  # limits of `TokenLimits`, as far as given
 
 
@@ -27,15 +38,18 @@ class IssuedToken:
     row: ApiToken
     limits: TokenLimits
     token: str = field(repr=False)  # the JWT, which is not stored and is shown only once
+    public: PublicTerms | None = None
 
 
 @dataclass(frozen=True)
 class ListedToken:
-    """`status` is derived from the grant and the row together; `limits` are of the grant, and none once it ended."""
+    """`status` is derived from the grant and the row together; `limits` and `public` (of a publishable one, its origins
+    and limits) are of the grant, and none once it ended."""
 
     row: ApiToken
     status: Status
     limits: TokenLimits
+    public: PublicTerms | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,7 @@ class Tokens:
     grants: GrantStore
     events: SecurityEvents
     signer: Callable[[], TokenSigner]
+    published: PublishedTokens
 
     def issue(self, account_id: str, wanted: TokenRequest, now_ms: int, *, epoch: int) -> IssuedToken:
         """`epoch`: of the session that asks. Errors: TokenLimitReached and NotAuthenticated (a reset of the password
@@ -69,12 +84,14 @@ class Tokens:
             created_ms=now_ms,
             expires_ms=expires_s * 1000,
             local_only=wanted.local_only,
+            kind="publishable" if wanted.public else "secret",
         )
+        public = replace(wanted.public, salt=secrets.token_urlsafe(SALT_BYTES)) if wanted.public else None
 
         def make_live() -> None:
-            self.grants.add_live(account_id, row.token_id, expires_s, now_s, epoch, wanted.limits)
+            self.grants.add_live(account_id, row.token_id, expires_s, now_s, epoch, wanted.limits, public=public)
 
-        return self._issued(row, wanted.limits or NO_LIMITS, make_live)
+        return self._issued(row, wanted.limits or NO_LIMITS, make_live, public)
 
     def rotate(self, account_id: str, token_id: str, grace_s: int, now_ms: int, *, epoch: int) -> IssuedToken:
         """A new API token of the same terms, valid as long from now on as the old one was when it was new. The old one
@@ -107,36 +124,56 @@ class Tokens:
             except TokenLimitReached as exc:
                 raise TokenLimitReached(NO_ROOM) from exc
 
-        issued = self._issued(row, found.limits, make_live)
+        issued = self._issued(row, found.limits, make_live, found.public)
         if until_s is None:
             self.rows.mark_revoked(account_id, token_id, now_ms)
         else:
             self.rows.mark_replaced(account_id, token_id, until_s * 1000)
         return issued
 
-    def _issued(self, unsigned: ApiToken, limits: TokenLimits, make_live: Callable[[], None]) -> IssuedToken:
+    def _issued(
+        self,
+        unsigned: ApiToken,
+        limits: TokenLimits,
+        make_live: Callable[[], None],
+        public: PublicTerms | None,
+    ) -> IssuedToken:
         token = self.signer().sign(unsigned.claims)
         row = replace(unsigned, hint=token[-HINT_CHARACTERS:])
         self._forget_old(row.account_id, row.created_ms)
+        if row.is_publishable:
+            self.published.announce(row.expires_ms // 1000)
         self.rows.put(row)
         try:
             make_live()
         except (Conflict, NotAuthenticated):
             self.rows.delete(row.account_id, row.token_id)
             raise
-        return IssuedToken(row, limits, token)
+        return IssuedToken(row, limits, token, public)
 
     def change(
-        self, account_id: str, token_id: str, name: str | None, limits: Changes | None, now_ms: int
+        self,
+        account_id: str,
+        token_id: str,
+        name: str | None,
+        limits: Changes | None,
+        now_ms: int,
+        public: Mapping[str, Any] | None = None,
     ) -> ListedToken:
-        """None leaves the name, or the limits, as they are. The limits are in force from the next request on, and their
-        counters stay. Errors: NotFound (also for another account's), Conflict (limits of one that is not active)."""
+        """None leaves the name, or the limits, as they are; `public`: changes of `PublicTerms`. They are in force from
+        the next request on, and counters stay. Errors: NotFound (also for another account's), Conflict (limits of one
+        that is not active), ValidationFailed (`public` of one that is not publishable)."""
         found = self.one(account_id, token_id, now_ms)
+        if (limits is not None or public) and found.status != "active":
+            raise Conflict(f"This API token is {found.status}: it has no limits.")
+        if public:
+            if not found.row.is_publishable:
+                raise ValidationFailed((FieldProblem("origins", "Only publishable API tokens have origins."),))
+            self.grants.set_public_terms(account_id, found.row.of_family, public)
         if limits is not None:
-            if found.status != "active":
-                raise Conflict(f"This API token is {found.status}: it has no limits.")
             wanted = replace(found.limits, **limits)
-            self.grants.set_token_limits(account_id, found.row.of_family, None if wanted == NO_LIMITS else wanted)
+            is_plain = wanted == NO_LIMITS and not found.row.is_publishable
+            self.grants.set_token_limits(account_id, found.row.of_family, None if is_plain else wanted)
         if name is not None:
             self.rows.rename(account_id, token_id, name)
         return self.one(account_id, token_id, now_ms)
@@ -144,8 +181,8 @@ class Tokens:
     def all(self, account_id: str, now_ms: int) -> list[ListedToken]:
         """Newest first."""
         rows = sorted(self.rows.of_account(account_id), key=lambda row: (row.created_ms, row.token_id), reverse=True)
-        live, limits = self.grants.live_with_limits(account_id)
-        return [_listed(row, live, limits, now_ms) for row in rows]
+        found = self.grants.live_with_limits(account_id)
+        return [_listed(row, *found, now_ms) for row in rows]
 
     def one(self, account_id: str, token_id: str, now_ms: int) -> ListedToken:
         """Errors: NotFound (also for another account's)."""
@@ -192,7 +229,14 @@ class Tokens:
         return row
 
 
-def _listed(row: ApiToken, live: Mapping[str, int], limits: Mapping[str, TokenLimits], now_ms: int) -> ListedToken:
+def _listed(
+    row: ApiToken,
+    live: Mapping[str, int],
+    limits: Mapping[str, TokenLimits],
+    public: Mapping[str, PublicTerms],
+    now_ms: int,
+) -> ListedToken:
     status = row.status(live, now_ms)
-    own = limits.get(row.of_family) if status == "active" else None
-    return ListedToken(row, status, own or NO_LIMITS)
+    if status != "active":
+        return ListedToken(row, status, NO_LIMITS)
+    return ListedToken(row, status, limits.get(row.of_family, NO_LIMITS), public.get(row.of_family))

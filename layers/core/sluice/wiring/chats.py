@@ -20,6 +20,7 @@ def chats() -> Chats:
 @once
 def chat_turns() -> ChatTurns:
     from sluice.services.chats.turns import ChatTurns
-    from sluice.wiring.gateway import gateway
+    from sluice.wiring import peers
+    from sluice.wiring.runs import runs
 
-    return ChatTurns(stores.chat_store(), gateway().now_ms)
+    return ChatTurns(stores.chat_store(), runs(), peers.now_ms)

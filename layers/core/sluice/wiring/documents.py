@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from sluice.services.documents.my_documents import MyDocuments
     from sluice.services.documents.retrieve import Retrieval
     from sluice.services.documents.sweep import DocumentSweeper
+    from sluice.services.documents.uploads import Uploads
     from sluice.services.documents.vector_stores import VectorStores
 
 
 @once
 def files() -> Files:
+    from sluice.domain.documents.uploads import MIB
     from sluice.services.documents.files import Files
 
-    return Files(stores.file_store(), stores.vector_store_store(), stores.blobs(), storage_bytes)
+    batch_bytes = settings.documents().batch_file_mb * MIB
+    return Files(stores.file_store(), stores.vector_store_store(), stores.blobs(), storage_bytes, batch_bytes)
 
 
 def storage_bytes(account_id: str) -> int:
@@ -37,6 +40,13 @@ def storage_bytes(account_id: str) -> int:
     grant = stores.hot_store().grant(account_id)
     of_plan = known.plan(grant.plan if grant else "").storage_bytes
     return usual if of_plan is None else of_plan
+
+
+@once
+def uploads() -> Uploads:
+    from sluice.services.documents.uploads import Uploads
+
+    return Uploads(stores.upload_store(), stores.blobs(), files())
 
 
 @once

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sluice.services.gateway.stored_completions import StoredCompletions
     from sluice.services.gateway.stored_responses import StoredResponses
     from sluice.services.gateway.sweep import Sweeper
+    from sluice.services.gateway.visitors import Visitors
 
 
 @once
@@ -69,6 +70,13 @@ def _queue(most: int) -> Queue | None:
 
 
 @once
+def visitors() -> Visitors:
+    from sluice.services.gateway.visitors import Visitors
+
+    return Visitors(gateway(), stores.visits())
+
+
+@once
 def answers() -> Answers:
     from sluice.services.gateway.answer import Answers
 
@@ -106,11 +114,19 @@ def v1_places() -> Places:
 
 
 @once
+def repeat_places() -> Places:
+    """Of requests that wait for the first one with their `Idempotency-Key`."""
+    from sluice.services.gateway.places import Places
+
+    return Places(settings.gateway().v1_waiting)
+
+
+@once
 def sweeper() -> Sweeper:
     from sluice.services.gateway.sweep import Sweeper
     from sluice.wiring import runs
 
-    return Sweeper(stores.hot_store(), stores.lease_index(), peers.now_ms, lambda *run: runs.queue().put(*run))
+    return Sweeper(stores.hot_store(), stores.lease_index(), peers.now_ms, runs.send_again)
 
 
 @once

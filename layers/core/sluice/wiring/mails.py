@@ -37,7 +37,7 @@ def _render(mail: Mail, code: str) -> Message:
     from sluice.adapters.mails.render import render
 
     now = site()
-    known = {"base_url": peers.base_url(), "site": now.name, "contact": now.contact}
+    known = {"base_url": peers.base_url(), "site": now.name, "contact": now.contact, "languages": now.languages}
     return render(mail, code, sender=settings.mailer().mail_from, **known)
 
 

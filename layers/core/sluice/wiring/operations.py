@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from sluice.services.operations.first_admin import FirstAdmin
     from sluice.services.operations.first_steps import FirstSteps
     from sluice.services.operations.health import HealthCheck
+    from sluice.services.operations.invitations import Invitations
     from sluice.services.operations.months import Months
+    from sluice.services.operations.remove_factors import FactorRemoval
     from sluice.services.operations.users import Users
 
 
@@ -28,10 +30,29 @@ def administration() -> Administration:
 
 
 @once
+def factor_removal() -> FactorRemoval:
+    from sluice.services.operations.remove_factors import FactorRemoval
+
+    return FactorRemoval(stores.account_store(), stores.factor_store(), stores.audit_log(), stores.mail_store())
+
+
+@once
 def all_users() -> Users:
     from sluice.services.operations.users import Users
 
     return Users(stores.account_store())
+
+
+@once
+def invitations() -> Invitations:
+    from sluice.services.operations.invitations import Invitations
+    from sluice.wiring.accounts import limits_of_new_accounts
+    from sluice.wiring.mails import mail_throttle
+    from sluice.wiring.settings import newest_terms, site
+
+    return Invitations(
+        stores.account_store(), stores.audit_log(), mail_throttle(), newest_terms, site, limits_of_new_accounts
+    )
 
 
 @once

@@ -14,7 +14,7 @@ from sluice.once import once
 if TYPE_CHECKING:
     from sluice.adapters.gateway.upstream import HttpUpstream
     from sluice.adapters.tokens.jwt_tokens import Verifier
-    from sluice.ports.accounts import PasswordHashes
+    from sluice.ports.accounts import Passkeys, PasswordHashes, SecretBox
     from sluice.ports.gateway import Upstream
     from sluice.ports.mails import MailSender
     from sluice.ports.tokens import TokenSigner
@@ -107,6 +107,21 @@ def mailed_code_key() -> bytes:
 
 
 @once
+def secret_box() -> SecretBox:
+    """For what is stored encrypted. Its key is read when it is first used."""
+    from sluice.adapters.accounts.secret_box import AesGcmBox
+
+    return AesGcmBox(mailed_code_key)
+
+
+@once
+def passkeys() -> Passkeys:
+    from sluice.adapters.accounts.passkeys import WebAuthn
+
+    return WebAuthn(base_url)
+
+
+@once
 def token_verifier() -> Verifier:
     """Holds public keys only."""
     from sluice.adapters.tokens.jwt_tokens import Verifier
@@ -150,8 +165,19 @@ def tracing() -> Tracing | None:
 
 
 @once
+def mail_notices_secret() -> str:
+    """What proves a provider's notices; empty: none are taken. Errors: Unavailable."""
+    wanted = settings.bounces()
+    if not wanted.mail_notices_secret_parameter:
+        return wanted.mail_notices_secret
+    from sluice.adapters.aws.ssm import parameter
+
+    return parameter(wanted.mail_notices_secret_parameter, missing="")
+
+
+@once
 def mail_sender() -> MailSender:
-    """By SLUICE_MAIL: the local outbox, SES, or an SMTP server. Errors: ValueError for any other value."""
+    """By SLUICE_MAIL: the local outbox, SES, or a server by SMTP. Errors: ValueError for any other value."""
     wanted = settings.mailer().mail
     if wanted == "outbox":
         from sluice.adapters.mails.outbox import Outbox
@@ -161,10 +187,14 @@ def mail_sender() -> MailSender:
         from sluice.adapters.mails.ses import SesMail
 
         return SesMail(settings.mailer().ses_configuration_set)
-    from sluice.adapters.mails.smtp import SmtpMail, parse_smtp_url
+    from sluice.adapters.mails.signing import Signer, key_file
+    from sluice.adapters.mails.smtp import SmtpMail
+    from sluice.domain.mails.servers import parse_mail_server
 
     if wanted == "smtp":  # on AWS, where the URL holds a password that must not be in a function's environment
         from sluice.adapters.aws.ssm import parameter
 
         wanted = parameter(settings.mailer().smtp_url_parameter)
-    return SmtpMail(parse_smtp_url(wanted))
+    selector = settings.mailer().dkim_selector
+    signer = Signer(selector, key_file(settings.common().data_dir, selector)) if selector else None
+    return SmtpMail(parse_mail_server(wanted), signer=signer)

@@ -12,14 +12,15 @@ from sluice.wiring import peers
 
 if TYPE_CHECKING:
     from sluice.adapters.aws.json_service import JsonService
-    from sluice.ports.accounts import AccountStore, AuditLog, SessionStore, Throttles, UsedQuotas
+    from sluice.ports.accounts import AccountStore, AuditLog, FactorStore, SessionStore, Throttles, UsedQuotas
     from sluice.ports.chats import ChatStore
-    from sluice.ports.documents import Blobs, FileStore, Indexes, PendingDocuments, VectorStoreStore
-    from sluice.ports.gateway import ContentStore, GrantStore, HotStore, LeaseIndex, Spend
+    from sluice.ports.documents import Blobs, FileStore, Indexes, PendingDocuments, UploadStore, VectorStoreStore
+    from sluice.ports.gateway import ContentStore, GrantStore, HotStore, LeaseIndex, Spend, Visits
     from sluice.ports.mails import MailStore
     from sluice.ports.settings import SettingsStore
-    from sluice.ports.tokens import TokenStore, TokenUses
+    from sluice.ports.tokens import PublishedTokens, TokenStore, TokenUses
     from sluice.ports.usage import Accountant, LedgerReader, RefusalStore, RollupStore
+    from sluice.ports.webhooks import WebhookStore
 
 
 @once
@@ -93,9 +94,10 @@ def _hot_client() -> JsonService:
 @once
 def hot_store() -> HotStore:
     """The grant and the ledger, which every `/v1` request reads and writes."""
+    from sluice.adapters.aws.unix_sockets import store_socket
     from sluice.adapters.gateway.hot_store import DynamoHotStore
 
-    return DynamoHotStore(_hot_client(), settings.common().table_prefix)
+    return DynamoHotStore(_hot_client(), settings.common().table_prefix, settles_at_once=bool(store_socket()))
 
 
 @once
@@ -105,6 +107,14 @@ def spend() -> Spend:
     from sluice.adapters.gateway.spend import DynamoSpend
 
     return DynamoSpend(_hot_client(), settings.common().table_prefix)
+
+
+@once
+def visits() -> Visits:
+    """Over the connections of `hot_store`."""
+    from sluice.adapters.gateway.visits import DynamoVisits
+
+    return DynamoVisits(_hot_client(), settings.common().table_prefix)
 
 
 @once
@@ -129,10 +139,24 @@ def session_store() -> SessionStore:
 
 
 @once
+def factor_store() -> FactorStore:
+    from sluice.adapters.accounts.factors import DynamoFactors
+
+    return DynamoFactors(settings.common().table_prefix)
+
+
+@once
 def token_store() -> TokenStore:
     from sluice.adapters.tokens.tokens import DynamoTokens
 
     return DynamoTokens(settings.common().table_prefix)
+
+
+@once
+def published_tokens() -> PublishedTokens:
+    from sluice.adapters.tokens.published import DynamoPublished
+
+    return DynamoPublished(settings.common().table_prefix)
 
 
 @once
@@ -154,6 +178,13 @@ def mail_store() -> MailStore:
     from sluice.adapters.mails.store import DynamoMails
 
     return DynamoMails(settings.common().table_prefix)
+
+
+@once
+def webhook_store() -> WebhookStore:
+    from sluice.adapters.webhooks.store import DynamoWebhooks
+
+    return DynamoWebhooks(settings.common().table_prefix)
 
 
 @once
@@ -185,6 +216,13 @@ def file_store() -> FileStore:
 
 
 @once
+def upload_store() -> UploadStore:
+    from sluice.adapters.documents.uploads import DynamoUploads
+
+    return DynamoUploads(settings.common().table_prefix)
+
+
+@once
 def vector_store_store() -> VectorStoreStore:
     from sluice.adapters.documents.vector_stores import DynamoVectorStores
 
@@ -193,11 +231,12 @@ def vector_store_store() -> VectorStoreStore:
 
 @once
 def blobs() -> Blobs:
-    """An S3 bucket on AWS; a folder of the data directory on one machine."""
+    """An S3 bucket on AWS and of several machines; a folder of the data directory on one."""
     if bucket := settings.documents().documents_bucket:
-        from sluice.adapters.documents.blobs_s3 import S3Blobs
+        from sluice.adapters.documents.blobs_s3 import AnnouncedBlobs, S3Blobs
 
-        return S3Blobs(bucket)
+        common = settings.common()
+        return AnnouncedBlobs(bucket, common.data_dir) if common.local else S3Blobs(bucket)
     from sluice.adapters.documents.blobs_folder import FolderBlobs
 
     return FolderBlobs(settings.common().data_dir)
@@ -216,7 +255,8 @@ def indexes() -> Indexes:
     if bucket := settings.documents().documents_bucket:
         from sluice.adapters.documents.search.bucket import BucketIndexes
 
-        return BucketIndexes(bucket, Path(tempfile.gettempdir()) / "indexes", settings.documents().embedding_floor)
+        copies = settings.common().data_dir if settings.common().local else Path(tempfile.gettempdir())
+        return BucketIndexes(bucket, copies / "indexes", settings.documents().embedding_floor)
     from sluice.adapters.documents.blobs_folder import FolderBlobs
     from sluice.adapters.documents.search.folder import FolderIndexes
 

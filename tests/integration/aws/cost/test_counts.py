@@ -15,22 +15,26 @@ from functions.sweeper import app as sweeper
 from functions.worker import app as worker
 from infra.aws.cost.inputs import COUNTS
 from infra.local.schedule import event
+from sluice.domain.ids import random_id
 from sluice.domain.runs import run_of
 from sluice.wiring import stores
+from sluice.wiring.runs import runs
 from tests.fakes.upstream import chunk, usage_chunk
 from tests.integration.aws.cost.meter import metered
+from tests.integration.gateway.admission.test_item_size import item_bytes
 from tests.integration.gateway.conftest import Person, newcomer, person, world
 from tests.integration.gateway.test_owners_terms import HOME, apply
 from tests.integration.usage.world import stream_record
 
 __all__ = ["newcomer", "person", "world"]
+KEY = "Idempotency-Key"
 PROMPT = "word " * 240  # 1,200 bytes, some 300 tokens
 ANSWER = "word " * 160  # 800 bytes, some 200 tokens
 
 
-def ask(person: Person) -> None:
-    body = {"messages": [{"role": "user", "content": PROMPT}]}
-    answer = person.ask(**body, stream=True)
+def ask(person: Person, **headers: str) -> None:
+    body = {**person.body, "messages": [{"role": "user", "content": PROMPT}], "stream": True}
+    answer = person.client.post("/v1/chat/completions", json=body, headers={**person.api_token, **headers})
     assert answer.status_code == 200 and b"[DONE]" in answer.data
 
 
@@ -41,10 +45,16 @@ def counted(person: Person, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     found: dict[str, Any] = {}
     found["request"] = least(person, monkeypatch)
 
+    found["request_with_key"] = least(person, monkeypatch, keyed=True)
+    found["request_with_key_again"] = told_again(person, monkeypatch)
+
+    whole = person.upstream.steps
+    person.script(*[chunk("word ")] * 160, chunk(None, "stop"), usage_chunk(300, 200))  # so that events are counted
     in_background(person)
     with metered(prefix, monkeypatch) as meter:
-        in_background(person)
-    found["background_response"] = meter.told()
+        run_id = in_background(person)
+    found["background_response"] = {**meter.told(), "stored_bytes": stored(person, run_id)}
+    person.script(*whole)
 
     person.call("PATCH", "/account", json={"store_content": False})
     ask(person)
@@ -76,26 +86,48 @@ def counted(person: Person, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return found
 
 
-def least(person: Person, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def told_again(person: Person, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    ask(person, **{KEY: "k"})
+    with metered(person.store.prefix, monkeypatch) as meter:
+        ask(person, **{KEY: "k"})
+    return meter.told()
+
+
+def least(person: Person, monkeypatch: pytest.MonkeyPatch, *, keyed: bool = False) -> dict[str, Any]:
     """The smallest of three: on a slow machine a bucket may fill up before the write, which costs one more call."""
     told = []
     for _ in range(3):
         with metered(person.store.prefix, monkeypatch) as meter:
-            ask(person)
+            ask(person, **({KEY: random_id("key_")} if keyed else {}))
         told.append(meter.told())
     return min(told, key=lambda one: int(one["calls"]))
 
 
-def in_background(person: Person) -> None:
-    """Submitted, executed and read once."""
+def in_background(person: Person) -> str:
+    """Submitted, executed and read once. → its run's id."""
     body = {"model": "demo", "input": PROMPT, "background": True}
     response = person.client.post("/v1/responses", json=body, headers=person.api_token).json
     assert response is not None
     run_id = run_of(response["id"])
+    assert run_id is not None
     named = json.dumps({"account_id": person.account_id, "run_id": run_id})
     worker.handler({"Records": [{"messageId": "1", "body": named}]}, None)
     read = person.client.get(f"/v1/responses/{response['id']}", headers=person.api_token).json
     assert read is not None and read["status"] == "completed"
+    return run_id
+
+
+def stored(person: Person, run_id: str) -> dict[str, int]:
+    """Bytes of a run that has ended: its row and its events, which go after a day, and its response."""
+    run = runs().rows.get(person.account_id, run_id)
+    assert run is not None
+    kept = {"runs": ("run_id", run_id), "contents": ("item_id", "response#" + run.place)}
+    sizes = {"events": sum(len(runs().events.get(run, first) or b"") for first in runs().events.firsts(run))}
+    for table, (name, value) in kept.items():
+        key = {"account_id": {"S": person.account_id}, name: {"S": value}}
+        item = person.store.client.get_item(TableName=person.store.prefix + table, Key=key, ConsistentRead=True)["Item"]
+        sizes[table] = item_bytes(item)
+    return sizes
 
 
 def sweep() -> None:

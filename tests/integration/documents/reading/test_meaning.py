@@ -1,6 +1,8 @@
 """Vector search beside word search: stored, charged once, merged; also without the model or a quota."""
 
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -148,6 +150,26 @@ def test_a_crash_between_the_charge_and_the_storing_charges_once(hybrid: Hybrid)
     (attachment,) = hybrid.place.store_rows.attachments(ADA, store)
     hybrid.place.ingestion._index(attachment)
     assert (hybrid.spent(), hybrid.hot.grants[ADA].period_tokens) == (spent, spent)
+
+
+def test_two_that_embed_the_same_in_the_same_millisecond_are_charged_once(hybrid: Hybrid) -> None:
+    store = hybrid.place.store()
+    hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
+    moment = now_ms()
+    ingestion = replace(hybrid.place.ingestion, embed=replace(hybrid.embed, clock_ms=lambda: moment))
+    (attachment,) = hybrid.place.store_rows.attachments(ADA, store)
+    both, fetch = threading.Barrier(2), hybrid.model.fetch
+
+    def together(call: UpstreamCall) -> dict[str, Any]:
+        if call.path != "/tokenize":
+            both.wait(10)
+        return fetch(call)
+
+    hybrid.model.fetch = together  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(ingestion._index, [attachment, attachment]))
+    assert len(hybrid.hot.ledger) == 1
+    assert hybrid.hot.grants[ADA].period_tokens == hybrid.spent() > 0
 
 
 def test_without_quota_only_words_are_searched_and_nothing_is_charged(hybrid: Hybrid) -> None:

@@ -146,8 +146,8 @@ def test_an_admission_that_is_taken_back_charges_nothing_and_leaves_no_record(
     lease, forms = lease_for(request, guess, NOW_NS), forms_for(guess, request, NOW_NS)
     for store in (account.store, fake):
         admitted = store.admit(request, guess, forms, lease, NOW_NS).grant  # type: ignore[attr-defined]
-        assert withdraw(store, account.id, request.request_id, lease, admitted, NOW_MS).made  # type: ignore[arg-type]
-        assert not withdraw(store, account.id, request.request_id, lease, admitted, NOW_MS).made  # type: ignore[arg-type]
+        assert withdraw(store, request, lease, admitted, NOW_MS).made  # type: ignore[arg-type]
+        assert not withdraw(store, request, lease, admitted, NOW_MS).made  # type: ignore[arg-type]
     after = account.grant()
     assert after == fake.grants[account.id]
     assert (after.leases, account.records(), fake.ledger) == ({}, [], {})
@@ -167,7 +167,7 @@ def test_an_admission_whose_lease_has_expired_is_not_taken_back_because_others_s
     lease = lease_for(request, guess, NOW_NS)
     for store in (account.store, fake):
         admitted = store.admit(request, guess, forms_for(guess, request, NOW_NS), lease, NOW_NS).grant  # type: ignore[attr-defined]
-        attempt = withdraw(store, account.id, request.request_id, lease, admitted, lease.expires_ms)  # type: ignore[arg-type]
+        attempt = withdraw(store, request, lease, admitted, lease.expires_ms)  # type: ignore[arg-type]
         assert not attempt.made and attempt.grant is not None and request.request_id in attempt.grant.leases
     assert account.grant() == fake.grants[account.id]
 
@@ -188,7 +188,7 @@ def test_a_withdrawal_is_not_sent_again_where_the_store_is_silent(
 
     monkeypatch.setattr(account.store._client, "_send", silent)
     with pytest.raises(StoreUnavailable):
-        withdraw(account.store, account.id, request.request_id, lease, admitted, NOW_MS)
+        withdraw(account.store, request, lease, admitted, NOW_MS)
     assert sent == ["UpdateItem"]
 
 

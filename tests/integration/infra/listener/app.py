@@ -8,6 +8,7 @@ from flask import Blueprint, Flask, Response, request
 
 from sluice.domain import errors
 from sluice.http.app import create_app as create_sluice_app
+from sluice.http.errors import reading_body
 
 blueprint = Blueprint("listener", __name__)
 released = threading.Event()
@@ -22,6 +23,17 @@ def healthz() -> Response:
 @blueprint.post("/v1/echo")
 def echo() -> Response:
     return Response(f"{sum(map(len, iter(lambda: request.stream.read(65_536), b'')))} bytes")
+
+
+@blueprint.post("/v1/files")
+@blueprint.post("/v1/uploads/<upload_id>/parts")
+def files(upload_id: str = "") -> Response:
+    """A route that reads large bodies while they arrive, of callers that it knows."""
+    if "HTTP_AUTHORIZATION" not in request.environ:
+        raise errors.NotAuthenticated()
+    request.max_content_length = 32 << 20
+    with reading_body():
+        return Response(f"{sum(map(len, iter(lambda: request.stream.read(65_536), b'')))} bytes")
 
 
 @blueprint.get("/large")

@@ -191,3 +191,48 @@ def test_a_compressed_body_is_asked_for_only_if_it_can_be_small_enough(patient: 
         asking = head("/v1/echo", f"Content-Length: {size}", "Content-Encoding: gzip", "Expect: 100-continue")
         with patient.open(asking) as client:
             assert client.answer().startswith(b"HTTP/1.1 %d " % status)
+
+
+KNOWN = "Authorization: Bearer x"
+LARGE = f"Content-Length: {20 << 20}"
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/uploads/upload_x/parts"])
+@pytest.mark.parametrize("expects", [False, True])
+def test_a_large_file_is_read_while_it_arrives(patient: Served, expects: bool, path: str) -> None:
+    with patient.open(head(path, KNOWN, LARGE, *(["Expect: 100-continue"] if expects else []))) as client:
+        if expects:
+            assert client.until(b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
+        for _ in range(320):
+            client.sock.sendall(b"x" * 65_536)
+        assert client.rest().endswith(b"\r\n20971520 bytes")
+
+
+def test_a_large_file_of_an_unknown_caller_is_refused_before_it_arrives(patient: Served) -> None:
+    with patient.open(head("/v1/files", LARGE)) as client:
+        assert client.rest().startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_large_file_that_is_cut_off_is_400(patient: Served) -> None:
+    with patient.open(head("/v1/files", KNOWN, LARGE), b"x" * 6_000_000) as client:
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.rest().startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_large_file_that_drips_is_408(quick: Served) -> None:
+    with quick.open(head("/v1/files", KNOWN, LARGE)) as client:
+        assert client.drip().startswith(b"HTTP/1.1 408 ")
+
+
+def test_only_so_many_large_files_are_read_at_once(patient: Served) -> None:
+    held = [patient.open(head("/v1/files", KNOWN, LARGE), b"x") for _ in range(8)]
+    try:
+        with patient.open(head("/v1/files", KNOWN, LARGE), b"x") as client:
+            assert client.rest().startswith(b"HTTP/1.1 503 ")
+    finally:
+        for client in held:
+            client.sock.close()
+    with patient.open(head("/v1/files", KNOWN, LARGE)) as client:
+        for _ in range(320):
+            client.sock.sendall(b"x" * 65_536)
+        assert b" 200 " in client.rest()

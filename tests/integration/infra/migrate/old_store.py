@@ -1,4 +1,7 @@
-"""A store of an earlier version: `stores/schema-1.json`, written by that version with `write_old_store.py`."""
+"""A store of each earlier version, written by that version (`write_old_store.py`, `write_store.py`).
+
+There was no version whose store had schema 2. The one of schema 4 has the tables of the first commit with that schema.
+"""
 
 import json
 from functools import cache
@@ -9,31 +12,37 @@ STORES = Path(__file__).parent / "stores"
 EMAIL, PASSWORD = "ada@example.org", "a quiet green harbour"
 UNVERIFIED = "bob@example.org"
 TOKEN = "tok_0ldt0ken0ldt0ken"
+"""Of schema 1."""
+SCHEMAS = (1, 3, 4)
 NEVER_S = "4000000000"
 
 
 @cache
-def _document() -> dict[str, Any]:
-    document = dict(json.loads((STORES / "schema-1.json").read_text()))
+def _document(schema: int) -> dict[str, Any]:
+    document = dict(json.loads((STORES / f"schema-{schema}.json").read_text()))
     for table in document["tables"]:
         for item in table["items"]:
             if "ttl_s" in item:  # so that the engine does not delete the fixture's items by their expiry
                 item["ttl_s"] = {"N": NEVER_S}
+            if "expires_ms" in item:  # nor an API token
+                item["expires_ms"] = {"N": NEVER_S + "000"}
+            for live in item.get("live", {}).get("M", {}).values():
+                live["N"] = NEVER_S
             if item.get("status") == {"S": "pending"}:  # nor an account that nobody verified within seven days
                 item["created_ms"] = {"N": NEVER_S + "000"}
     return document
 
 
-def old_tables() -> list[dict[str, Any]]:
-    return list(_document()["tables"])
+def old_tables(schema: int = 1) -> list[dict[str, Any]]:
+    return list(_document(schema)["tables"])
 
 
-def old_items(table: str) -> list[dict[str, Any]]:
-    return next(list(one["items"]) for one in old_tables() if one["name"] == table)
+def old_items(table: str, schema: int = 1) -> list[dict[str, Any]]:
+    return next(list(one["items"]) for one in old_tables(schema) if one["name"] == table)
 
 
-def build(client: Any, prefix: str) -> None:
-    for table in old_tables():
+def build(client: Any, prefix: str, schema: int = 1) -> None:
+    for table in old_tables(schema):
         name = prefix + table["name"]
         client.create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **table["definition"])
         if table["ttl"]:
@@ -57,5 +66,11 @@ def as_text(item: Any) -> str:
     return json.dumps(item, sort_keys=True)
 
 
-def account_id() -> str:
-    return str(next(item["account_id"]["S"] for item in old_items("accounts") if item["pk"]["S"] == "email#" + EMAIL))
+def token_id(schema: int = 1) -> str:
+    return str(old_items("tokens", schema)[0]["token_id"]["S"])
+
+
+def account_id(schema: int = 1) -> str:
+    return str(
+        next(item["account_id"]["S"] for item in old_items("accounts", schema) if item["pk"]["S"] == "email#" + EMAIL)
+    )

@@ -31,7 +31,11 @@ def main(url: str) -> None:
     _asked_again("nobody@example.org", now_ms)
     _used(ada.account_id, now_ms)
     _tried_to_log_in(now_ms)
-    document = {"commit": "3d013eb", "prefix": PREFIX, "tables": [_dump(client, one.name) for one in tables.TABLES]}
+    document = {
+        "commit": "3d013eb",
+        "prefix": PREFIX,
+        "tables": [dump(client, PREFIX, one.name) for one in tables.TABLES],
+    }
     json.dump(document, sys.stdout, indent=1, sort_keys=True)
 
 
@@ -108,10 +112,10 @@ def _tried_to_log_in(now_ms: int) -> None:
     wiring.throttles().take("login-client#192.0.2.7", LOGIN_CLIENT, now_ms)
 
 
-def _dump(client: Any, name: str) -> dict[str, Any]:
+def dump(client: Any, prefix: str, name: str) -> dict[str, Any]:
     """A table's declaration and items, in DynamoDB's own JSON."""
-    told = client.describe_table(TableName=PREFIX + name)["Table"]
-    ttl = client.describe_time_to_live(TableName=PREFIX + name)["TimeToLiveDescription"]
+    told = client.describe_table(TableName=prefix + name)["Table"]
+    ttl = client.describe_time_to_live(TableName=prefix + name)["TimeToLiveDescription"]
     definition = {key: told[key] for key in ("KeySchema", "AttributeDefinitions")}
     if "StreamSpecification" in told:
         definition["StreamSpecification"] = told["StreamSpecification"]
@@ -119,7 +123,7 @@ def _dump(client: Any, name: str) -> dict[str, Any]:
         wanted = ("IndexName", "KeySchema", "Projection")
         indexes = told["GlobalSecondaryIndexes"]
         definition["GlobalSecondaryIndexes"] = [{key: index[key] for key in wanted} for index in indexes]
-    items = client.scan(TableName=PREFIX + name)["Items"]
+    items = client.scan(TableName=prefix + name)["Items"]
     return {"name": name, "definition": definition, "ttl": ttl.get("AttributeName", ""), "items": items}
 
 

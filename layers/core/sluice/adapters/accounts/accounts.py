@@ -1,4 +1,5 @@
-"""The accounts table: the account (`pk` = its id) and an item that keeps its address unique (`pk` = `email#…`).
+"""The accounts table: the account (`pk` = its id) and items that keep its address (`email#…`) and its identities
+at other sites (`idn_…`) unique.
 
 Every read is consistent. A code is used only once because a conditional write spends it; the conditions are below.
 An unverified account's items (account, address, grant) have a TTL, which the write that verifies it removes from all
@@ -10,17 +11,19 @@ from dataclasses import asdict
 from typing import Any
 
 from sluice.adapters.accounts.administered import AdministeredAccounts, account_from
+from sluice.adapters.accounts.identified import IdentifiedAccounts
+from sluice.adapters.accounts.invited import InvitedAccounts
+from sluice.adapters.accounts.writes import now, put
 from sluice.adapters.aws import dynamo
 from sluice.adapters.mails.store import mail_item
-from sluice.domain.accounts.account import SCHEMA, Account, AddressTaken, PendingCode, Registered
+from sluice.domain.accounts.account import Account, AddressTaken, PendingCode, Registered
+from sluice.domain.accounts.identities import of_other_addresses
 from sluice.domain.errors import Conflict, MailedCodeInvalid, NotFound
 from sluice.domain.gateway.grants import NO_TOKENS
 from sluice.domain.mails.mail import Mail
 
 # No account has the address, so that of two registrations at once only one succeeds.
 IS_NEW = "attribute_not_exists(pk)"
-# Nobody has the address, or the account that had it ended unverified and the store has not deleted it yet.
-IS_FREE = "attribute_not_exists(pk) OR ttl_s <= :now_s"
 # This code is the newest of its purpose (used and older codes are not stored), and it has not expired.
 CODE_IS_LIVE = "codes.#purpose.mail_id = :mail_id AND codes.#purpose.expires_ms > :now_ms"
 # The code that was read is still the newest, so that of two requests at once only one writes a mail.
@@ -28,24 +31,22 @@ CODE_IS_AS_READ = "codes.#purpose.mail_id = :seen"
 CODE_IS_ABSENT = "attribute_not_exists(codes.#purpose)"
 STATUS_IS_AS_READ = "#status = :status"
 EPOCH_IS_AS_READ = "session_epoch = :epoch"  # the session that asked has not been ended meanwhile
+VERIFIED_BY_RESET = ", verified_ms = :now_ms, email = :email, #name = :name REMOVE registrations, invitation, ttl_s"
 # The link of this registration has not expired, no other one was redeemed, and the account has not ended.
 LINK_IS_LIVE = "#status = :status AND registrations.#mail.expires_ms > :now_ms AND ttl_s > :now_s"
 REGISTRATIONS_ARE_AS_READ = "#status = :status AND registrations = :before"  # compared by value
 HAS_NOT_ENDED = "(attribute_not_exists(ttl_s) OR ttl_s > :now_s)"
-IS_OF_ACCOUNT = "account_id = :account_id"
 
 DELETIONS = "deletions"  # the key of one item with an attribute for each unfinished deletion
 DELETIONS_SCHEMA = 1
 
 
-class DynamoAccounts(AdministeredAccounts):
+class DynamoAccounts(IdentifiedAccounts, InvitedAccounts, AdministeredAccounts):
     """`sluice.ports.AccountStore`."""
 
     def __init__(self, table_prefix: str) -> None:
-        super().__init__(table_prefix)
-        self._accounts = table_prefix + "accounts"
-        self._grants = table_prefix + "grants"
-        self._mails = table_prefix + "mails"
+        AdministeredAccounts.__init__(self, table_prefix)
+        InvitedAccounts.__init__(self, table_prefix)
 
     # --- reads
 
@@ -59,24 +60,17 @@ class DynamoAccounts(AdministeredAccounts):
         account = self.get(owner["account_id"] if owner else "usr_nobody")
         return None if account is None or account.has_ended(now_ms) else account
 
-    def _read(self, key: str) -> dict[str, Any]:
-        with dynamo.store_errors():
-            answer = dynamo.client().get_item(
-                TableName=self._accounts, Key=dynamo.item({"pk": key}), ConsistentRead=True
-            )
-        return dynamo.values(answer.get("Item", {}))
-
     # --- registration
 
-    def create(self, account: Account, grant: Mapping[str, Any], mail: Mail) -> None:
+    def create(self, account: Account, grant: Mapping[str, Any], mail: Mail | None) -> None:
         """Write account, address, grant and mail in one transaction. Errors: AddressTaken."""
         ttl = {"ttl_s": account.ttl_s} if account.ttl_s else {}
         try:
             self._transact(
-                _put(self._accounts, dynamo.item(_account_item(account)), IS_NEW),
+                put(self._accounts, dynamo.item(_account_item(account)), IS_NEW),
                 self._put_address(account.email_key, account.account_id, account.created_ms, ttl),
-                _put(self._grants, dynamo.item(grant), "attribute_not_exists(account_id)"),
-                _put(self._mails, mail_item(mail)),
+                put(self._grants, dynamo.item(grant), "attribute_not_exists(account_id)"),
+                *([put(self._mails, mail_item(mail))] if mail else []),
             )
         except dynamo.ConditionFailed as exc:
             raise AddressTaken() from exc
@@ -98,7 +92,7 @@ class DynamoAccounts(AdministeredAccounts):
             values | ({":seen": seen.mail_id} if seen else {}),
         )
         try:
-            self._transact(update, _put(self._mails, mail_item(mail)))
+            self._transact(update, put(self._mails, mail_item(mail)))
         except dynamo.ConditionFailed as exc:
             raise Conflict() from exc
 
@@ -119,7 +113,7 @@ class DynamoAccounts(AdministeredAccounts):
             },
         )
         try:
-            self._transact(update, *(_put(self._mails, mail_item(mail)) for mail in mails))
+            self._transact(update, *(put(self._mails, mail_item(mail)) for mail in mails))
         except dynamo.ConditionFailed as exc:
             raise Conflict() from exc
 
@@ -130,10 +124,10 @@ class DynamoAccounts(AdministeredAccounts):
             account.account_id,
             "SET #status = :active, verified_ms = :now_ms, redeemed = :mail_id, email = registrations.#mail.email, "
             "password_hash = registrations.#mail.password_hash, #name = registrations.#mail.#name "
-            "REMOVE registrations, ttl_s",
+            "REMOVE registrations, invitation, ttl_s",
             LINK_IS_LIVE,
             {"#status": "status", "#name": "name", "#mail": mail_id},
-            {":active": "active", ":status": "pending", ":mail_id": mail_id, **_now(now_ms)},
+            {":active": "active", ":status": "pending", ":mail_id": mail_id, **now(now_ms)},
         )
         self._redeem(update, *self._kept(account))
 
@@ -144,16 +138,18 @@ class DynamoAccounts(AdministeredAccounts):
 
         The grant gets the new epoch, too, so that a session that this write ends issues no API token after it.
         A pending account becomes active with the name and spelling in `account`, because a person who can read this
-        mail owns the address.
+        mail owns the address. Identities of other addresses end, because they may be another person's.
         Errors: MailedCodeInvalid, also when the account's status changed since it was read.
         """
         is_new, epoch = account.status == "pending", account.session_epoch + 1
+        others = {f"#{one}": one for one in of_other_addresses(account)}
+        unlinked = " REMOVE " + ", ".join(f"identities.{name}" for name in others) if others else ""
         update = self._updating(
             account.account_id,
             "SET password_hash = :hash, codes = :none, session_epoch = :next, #status = :after"
-            + (", verified_ms = :now_ms, email = :email, #name = :name REMOVE registrations, ttl_s" if is_new else ""),
+            + (VERIFIED_BY_RESET if is_new else unlinked),
             f"{CODE_IS_LIVE} AND {STATUS_IS_AS_READ} AND {EPOCH_IS_AS_READ} AND {HAS_NOT_ENDED}",
-            {"#purpose": "reset_password", "#status": "status"} | ({"#name": "name"} if is_new else {}),
+            {"#purpose": "reset_password", "#status": "status"} | ({"#name": "name"} if is_new else others),
             {
                 **({":email": account.email, ":name": account.name} if is_new else {}),
                 ":hash": password_hash,
@@ -163,26 +159,14 @@ class DynamoAccounts(AdministeredAccounts):
                 ":status": account.status,
                 ":after": "active" if is_new else account.status,
                 ":mail_id": mail_id,
-                **_now(now_ms),
+                **now(now_ms),
             },
         )
         change = "SET token_epoch = :epoch" + ("" if keep_tokens else ", live = :none")
         values = {":epoch": epoch} | ({} if keep_tokens else {":none": NO_TOKENS})
         gone = ([] if keep_tokens else ["tl", "tf"]) + (["ttl_s"] if is_new else [])
         grant = self._updating_grant(account, change + (" REMOVE " + ", ".join(gone) if gone else ""), values)
-        self._redeem(update, grant, *(self._kept(account)[1:] if is_new else ()))
-
-    def _redeem(self, *writes: Any) -> None:
-        try:
-            self._transact(*writes)
-        except dynamo.ConditionFailed as exc:
-            raise MailedCodeInvalid() from exc
-
-    def _kept(self, account: Account) -> tuple[Any, Any]:
-        """The writes that keep an unverified account's grant and address, where the store would delete both."""
-        is_own = {":account_id": account.account_id}
-        address = self._updating("email#" + account.email_key, "REMOVE ttl_s", IS_OF_ACCOUNT, {}, is_own)
-        return self._updating_grant(account, "REMOVE ttl_s", {}), address
+        self._redeem(update, grant, *(self._kept(account)[1:] if is_new else self._freed(account, others.values())))
 
     def redeem_email_change(self, account: Account, code: PendingCode, notice: Mail, now_ms: int) -> None:
         """Replace the address, end every mailed code, because the old address may have one, and queue a notice to it.
@@ -200,7 +184,7 @@ class DynamoAccounts(AdministeredAccounts):
                 ":none": {},
             },
         )
-        writes: list[dict[str, Any]] = [update, _put(self._mails, mail_item(notice))]
+        writes: list[dict[str, Any]] = [update, put(self._mails, mail_item(notice))]
         if code.new_email_key != account.email_key:  # otherwise only the spelling changes, and the unique item stays
             old = {"TableName": self._accounts, "Key": dynamo.item({"pk": "email#" + account.email_key})}
             new = self._put_address(code.new_email_key, account.account_id, now_ms, {})
@@ -212,12 +196,10 @@ class DynamoAccounts(AdministeredAccounts):
 
     # --- changes by the owner
 
-    def update_profile(self, account_id: str, *, name: str | None = None, store_content: bool | None = None) -> Account:
+    def update_profile(self, account_id: str, changes: Mapping[str, str | bool | int]) -> None:
         """Errors: NotFound."""
-        wanted = {"name": name, "store_content": store_content}
-        changes = {field: new for field, new in wanted.items() if new is not None}
-        try:
-            if changes:
+        if changes:
+            try:
                 self._update(
                     account_id,
                     "SET " + ", ".join(f"#{field} = :{field}" for field in changes),
@@ -225,12 +207,8 @@ class DynamoAccounts(AdministeredAccounts):
                     {f"#{field}": field for field in changes},
                     {f":{field}": new for field, new in changes.items()},
                 )
-        except dynamo.ConditionFailed as exc:
-            raise NotFound() from exc
-        account = self.get(account_id)
-        if account is None:
-            raise NotFound()
-        return account
+            except dynamo.ConditionFailed as exc:
+                raise NotFound() from exc
 
     # --- deletion
 
@@ -257,7 +235,8 @@ class DynamoAccounts(AdministeredAccounts):
         return self.get(account_id)
 
     def end_deletion(self, account: Account) -> None:
-        """Deletes both items in one transaction, because an address without an account could not be reused."""
+        """Deletes all its items in one transaction, because an address or an identity without an account could not be
+        used again."""
         gone = {
             "TableName": self._accounts,
             "Key": dynamo.item({"pk": account.account_id}),
@@ -272,7 +251,7 @@ class DynamoAccounts(AdministeredAccounts):
             "ExpressionAttributeValues": dynamo.item({":account_id": account.account_id}),
         }
         try:
-            self._transact({"Delete": gone}, {"Delete": address})
+            self._transact({"Delete": gone}, {"Delete": address}, *self._freed(account, account.identities))
         except dynamo.ConditionFailed:
             return  # another process has already deleted it
 
@@ -297,47 +276,6 @@ class DynamoAccounts(AdministeredAccounts):
         update = self._updating(account_id, change, condition, names, values)["Update"]
         dynamo.write(lambda: dynamo.client().update_item(**update))
 
-    def _updating(
-        self, key: str, change: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
-    ) -> Any:
-        """An update of one of our items, for a transaction."""
-        return _update(self._accounts, {"pk": key}, (change, condition), names, values)
-
-    def _updating_grant(self, account: Account, change: str, values: Mapping[str, Any]) -> Any:
-        key = {"account_id": account.account_id}
-        return _update(self._grants, key, (change, "attribute_exists(account_id)"), {}, values)
-
-    def _put_address(self, email_key: str, account_id: str, now_ms: int, ttl: Mapping[str, int]) -> Any:
-        owner = {"pk": "email#" + email_key, "account_id": account_id, "schema": SCHEMA, **ttl}
-        put = _put(self._accounts, dynamo.item(owner), IS_FREE)
-        put["Put"]["ExpressionAttributeValues"] = dynamo.item({":now_s": now_ms // 1000})
-        return put
-
-    def _transact(self, *writes: Any) -> None:
-        dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=writes))
-
-
-def _put(table: str, item: Mapping[str, Any], condition: str | None = None) -> Any:
-    put = {"TableName": table, "Item": item}
-    return {"Put": put | ({"ConditionExpression": condition} if condition else {})}
-
-
-def _update(
-    table: str, key: Mapping[str, str], how: tuple[str, str], names: Mapping[str, str], values: Mapping[str, Any]
-) -> Any:
-    """`how`: the change and its condition."""
-    update: dict[str, Any] = {"TableName": table, "Key": dynamo.item(key)}
-    update["UpdateExpression"], update["ConditionExpression"] = how
-    if names:
-        update["ExpressionAttributeNames"] = dict(names)
-    if values:
-        update["ExpressionAttributeValues"] = dynamo.item(values)
-    return {"Update": update}
-
-
-def _now(now_ms: int) -> dict[str, int]:
-    return {":now_ms": now_ms, ":now_s": now_ms // 1000}
-
 
 def _plain(registrations: Mapping[str, Registered]) -> dict[str, Any]:
     return {mail_id: asdict(one) for mail_id, one in registrations.items()}
@@ -345,4 +283,6 @@ def _plain(registrations: Mapping[str, Registered]) -> dict[str, Any]:
 
 def _account_item(account: Account) -> dict[str, Any]:
     plain = {name: value for name, value in asdict(account).items() if value is not None}
+    without = ("factors", "recovery", "identities", "terms")
+    plain = {name: value for name, value in plain.items() if value or name not in without}
     return plain | {"pk": account.account_id}

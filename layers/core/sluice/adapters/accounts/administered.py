@@ -4,11 +4,13 @@ They use the model, which is imported at the first of these calls.
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sluice.adapters.aws.dynamo import ConditionFailed
-from sluice.domain.accounts.account import Account, PendingCode, Registered, Role, Status, lower
+from sluice.domain.accounts.account import Account, Identity, Invitation, PendingCode, Registered, Role, Status, lower
+from sluice.domain.accounts.factors import Factor
 from sluice.domain.errors import Conflict, NotFound
 from sluice.domain.mails.mail import Suppression
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from sluice.adapters.aws.models import AccountItem
 
 SCAN_ITEMS = 500
+FIELDS = frozenset(field.name for field in fields(Account))
 
 
 class AdministeredAccounts:
@@ -33,7 +36,9 @@ class AdministeredAccounts:
 
         return bound(AccountItem, self._prefix)
 
-    def page(self, query: str, *, limit: int, after_id: str | None, scanned: int) -> tuple[list[Account], str | None]:
+    def page(
+        self, query: str, *, limit: int, after_id: str | None, scanned: int, invited: bool = False
+    ) -> tuple[list[Account], str | None]:
         """A scan of at most `scanned` items, addresses' own items included, from where the last page ended."""
         from sluice.adapters.aws.model_store import reading
 
@@ -42,6 +47,8 @@ class AdministeredAccounts:
         if query:
             of_address = rows.email_key.contains(lower(query))
             wanted = wanted & (of_address | rows.name.contains(query) | (rows.pk == query))
+        if invited:
+            wanted = wanted & rows.invitation.exists()
         start: Any = {"pk": {"S": after_id}} if after_id else None
         size = min(scanned, SCAN_ITEMS)
         pages = rows.scan(wanted, page_size=size, last_evaluated_key=start, consistent_read=True).page_iter
@@ -105,7 +112,15 @@ class AdministeredAccounts:
 
 
 def account_from(plain: Mapping[str, Any]) -> Account:
-    fields = {name: stored for name, stored in plain.items() if name != "pk"}
-    fields["codes"] = {purpose: PendingCode(**code) for purpose, code in plain["codes"].items()}
-    fields["registrations"] = {one: Registered(**told) for one, told in plain.get("registrations", {}).items()}
-    return Account(**fields)
+    """Attributes that a newer version of the code has written are left out."""
+    told = {name: stored for name, stored in plain.items() if name in FIELDS}
+    told["codes"] = {purpose: PendingCode(**code) for purpose, code in plain["codes"].items()}
+    told["registrations"] = {one: Registered(**each) for one, each in plain.get("registrations", {}).items()}
+    told["factors"] = {one: _factor(each) for one, each in plain.get("factors", {}).items()}
+    told["identities"] = {one: Identity(**each) for one, each in plain.get("identities", {}).items()}
+    told["invitation"] = Invitation(**plain["invitation"]) if plain.get("invitation") else None
+    return Account(**told)
+
+
+def _factor(plain: Mapping[str, Any]) -> Factor:
+    return Factor(**{**plain, "transports": tuple(plain.get("transports", ()))})

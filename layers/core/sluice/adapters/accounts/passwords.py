@@ -41,9 +41,10 @@ class Passwords:
         return self._run(lambda: self._hasher.hash(normalised(password), salt=salt))
 
     def verify(self, password_hash: str | None, password: str) -> bool:
-        """Without a hash (unknown address) it does the same work and returns False. Errors: Overloaded."""
+        """Without a hash (unknown address, no password set) it does the same work and returns False. Errors:
+        Overloaded."""
         against = password_hash or self._nobodys
-        return self._run(lambda: self._matches(against, password)) and password_hash is not None
+        return self._run(lambda: self._matches(against, password)) and bool(password_hash)
 
     def _matches(self, password_hash: str, password: str) -> bool:
         try:

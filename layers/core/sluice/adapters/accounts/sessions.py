@@ -1,7 +1,7 @@
 """The sessions table. Reads by id are consistent, so that an ended session is refused by the next request."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from sluice.adapters.aws import dynamo
@@ -15,6 +15,7 @@ IS_OWN = "account_id = :account_id"
 STILL_THERE = "account_id = :account_id AND epoch = :epoch"
 # The password has not changed since it was read and compared.
 EPOCH_IS_AS_READ = "session_epoch = :epoch"
+FIELDS = frozenset(field.name for field in fields(Session))
 
 
 class DynamoSessions:
@@ -25,7 +26,8 @@ class DynamoSessions:
         self._accounts = table_prefix + "accounts"
 
     def put(self, session: Session) -> None:
-        item = dynamo.item({**asdict(session), "ttl_s": session.expires_ms // 1000})
+        told = {name: value for name, value in asdict(session).items() if value is not None}
+        item = dynamo.item({**told, "ttl_s": session.expires_ms // 1000})
         dynamo.write(lambda: dynamo.client().put_item(TableName=self._sessions, Item=item))
 
     def get(self, session_id: str) -> Session | None:
@@ -60,14 +62,37 @@ class DynamoSessions:
 
         All mailed codes become invalid, so that a link requested by someone else cannot undo the change.
         """
+        self._end_others(account, kept_session_id, {"password_hash": password_hash, "codes": {}})
+
+    def end_others(self, account: Account, kept_session_id: str) -> None:
+        """End all sessions but one by a new epoch. Errors: Conflict."""
+        self._end_others(account, kept_session_id, {})
+
+    def mark_shown(self, session_id: str, account_id: str, name: str, now_ms: int) -> None:
+        """`name`: of the session's field for what it has shown. Errors: NotFound (the session has ended)."""
+        try:
+            dynamo.write(
+                lambda: dynamo.client().update_item(
+                    TableName=self._sessions,
+                    Key=_key(session_id),
+                    UpdateExpression="SET #name = :now_ms",
+                    ConditionExpression=IS_OWN,
+                    ExpressionAttributeNames={"#name": name},
+                    ExpressionAttributeValues=dynamo.item({":account_id": account_id, ":now_ms": now_ms}),
+                )
+            )
+        except dynamo.ConditionFailed as exc:
+            raise NotFound() from exc
+
+    def _end_others(self, account: Account, kept_session_id: str, changes: Mapping[str, Any]) -> None:
         epoch, account_id = account.session_epoch, account.account_id
         of_account = {
             "TableName": self._accounts,
             "Key": dynamo.item({"pk": account_id}),
-            "UpdateExpression": "SET password_hash = :hash, codes = :none, session_epoch = :next",
+            "UpdateExpression": ", ".join(["SET session_epoch = :next", *(f"{one} = :{one}" for one in changes)]),
             "ConditionExpression": EPOCH_IS_AS_READ,
             "ExpressionAttributeValues": dynamo.item(
-                {":hash": password_hash, ":none": {}, ":epoch": epoch, ":next": epoch + 1}
+                {":epoch": epoch, ":next": epoch + 1, **{f":{one}": value for one, value in changes.items()}}
             ),
         }
         of_session = {
@@ -89,4 +114,4 @@ def _key(session_id: str) -> dict[str, Any]:
 
 
 def _session(stored: Mapping[str, Any]) -> Session:
-    return Session(**{name: value for name, value in stored.items() if name != "ttl_s"})
+    return Session(**{name: value for name, value in stored.items() if name in FIELDS})

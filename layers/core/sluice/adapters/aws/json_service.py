@@ -26,6 +26,7 @@ from sluice.adapters.aws.http_call import exchange
 from sluice.adapters.aws.http_pool import Pool
 from sluice.adapters.aws.signing import json_signer, unsigned
 from sluice.adapters.aws.unix_sockets import store_connection, store_socket
+from sluice.domain import quick_json
 
 THROTTLED = frozenset(
     {
@@ -174,7 +175,7 @@ class JsonService:
         lines = "".join([f"{name}: {value}\r\n" for name, value in self._sign(headers, body).items()])
         head = (self._request_line + lines).encode("ascii")
         status, raw = exchange(self._pool, head, body, self._policy.read_seconds, once=once)
-        answer = json.loads(raw)  # ValueError if it is empty, because both services always answer with an object
+        answer = quick_json.loads(raw)  # ValueError if it is empty, because both services always answer with an object
         if not isinstance(answer, dict):
             raise ValueError("no JSON object")
         return status, answer

@@ -29,11 +29,13 @@ class WholeItems:
 
 
 class AccountItem(Model):
-    """An account (`pk` is its id), the item that makes its address unique (`email#…`), and two items of the store: the
-    list of unfinished deletions and the record of the store's version. Only an unverified account's items expire."""
+    """An account (`pk` is its id), the items that make its address (`email#…`) and its identities (`idn_…`) unique, and
+    two items of the store: the list of unfinished deletions and the record of the store's version. Only an unverified
+    account's items expire."""
 
     class Meta(OnDemand):
         table_name = "accounts"
+        stream_view_type = "NEW_AND_OLD_IMAGES"
 
     pk = UnicodeAttribute(hash_key=True)
     account_id = UnicodeAttribute(null=True)
@@ -49,7 +51,14 @@ class AccountItem(Model):
     codes: MapAttribute[Any, Any] = MapAttribute(null=True)
     verified_ms = NumberAttribute(null=True)
     registrations: MapAttribute[Any, Any] = MapAttribute(null=True)
+    invitation: MapAttribute[Any, Any] = MapAttribute(null=True)
     redeemed = UnicodeAttribute(null=True)
+    language = UnicodeAttribute(null=True)
+    factors: MapAttribute[Any, Any] = MapAttribute(null=True)
+    recovery: MapAttribute[Any, Any] = MapAttribute(null=True)
+    terms = UnicodeAttribute(null=True)
+    terms_ms = NumberAttribute(null=True)
+    identities: MapAttribute[Any, Any] = MapAttribute(null=True)
     ttl_s = TTLAttribute(null=True)
     schema = NumberAttribute(null=True)
     mail_suppressed = UnicodeAttribute(null=True)
@@ -115,6 +124,7 @@ class TokenItem(Model):
 
     class Meta(OnDemand):
         table_name = "tokens"
+        stream_view_type = "NEW_AND_OLD_IMAGES"
 
     account_id = UnicodeAttribute(hash_key=True)
     token_id = UnicodeAttribute(range_key=True)
@@ -215,6 +225,7 @@ class PendingDocuments(GlobalSecondaryIndex[Any]):
 class DocumentItem(Model):
     class Meta(OnDemand):
         table_name = "documents"
+        stream_view_type = "NEW_AND_OLD_IMAGES"
 
     account_id = UnicodeAttribute(hash_key=True)
     item_id = UnicodeAttribute(range_key=True)
@@ -267,14 +278,38 @@ class SettingsItem(Model):
 
 
 class RunItem(Model):
-    """A run, or as `live` the ids of an account's live ones. All expire."""
+    """A run; as `live` the ids of an account's live ones; as `key#…` a claim of an `Idempotency-Key`. All expire."""
 
     class Meta(OnDemand):
         table_name = "runs"
+        stream_view_type = "NEW_AND_OLD_IMAGES"
 
     account_id = UnicodeAttribute(hash_key=True)
     run_id = UnicodeAttribute(range_key=True)
     ttl_s = TTLAttribute(null=True)
+
+
+class DueWebhooks(GlobalSecondaryIndex[Any]):
+    """Webhooks for which something waits, and reminders that API tokens expire."""
+
+    class Meta(KeysOnly):
+        index_name = "due"
+
+    due_shard = UnicodeAttribute(hash_key=True)
+    due = UnicodeAttribute(range_key=True)
+
+
+class WebhookItem(Model):
+    """A webhook, an event that waits for it or was delivered, or a reminder (`adapters/webhooks/store.py`)."""
+
+    class Meta(OnDemand):
+        table_name = "webhooks"
+
+    account_id = UnicodeAttribute(hash_key=True)
+    item_id = UnicodeAttribute(range_key=True)
+    ttl_s = TTLAttribute(null=True)  # of events
+
+    by_due = DueWebhooks()
 
 
 TABLES: tuple[type[Model], ...] = (
@@ -291,4 +326,5 @@ TABLES: tuple[type[Model], ...] = (
     AuditItem,
     SettingsItem,
     RunItem,
+    WebhookItem,
 )

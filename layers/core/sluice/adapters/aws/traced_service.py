@@ -16,10 +16,8 @@ class TracedDynamo(JsonService):
     def call(
         self, operation: str, request: dict[str, Any], *, repeat_silence: bool = True, once: bool = False
     ) -> dict[str, Any]:
-        described = {
-            "db.system.name": "aws.dynamodb",
-            "db.operation.name": operation,
-            "db.collection.name": request["TableName"],
-        }
-        with self._tracing.span(f"{operation} {request['TableName']}", **described):
+        described = {"db.system.name": "aws.dynamodb", "db.operation.name": operation}
+        if table := request.get("TableName"):  # a transaction has several
+            described["db.collection.name"] = table
+        with self._tracing.span(f"{operation} {table}" if table else operation, **described):
             return super().call(operation, request, repeat_silence=repeat_silence, once=once)

@@ -7,12 +7,14 @@ answer, and the sweep of `ingestion` finds it. Event names sort by time and cont
 import json
 import re
 import secrets
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from sluice.adapters.whole_files import write_whole
+from sluice.adapters.whole_files import copy_whole, write_whole
 from sluice.domain.documents.keys import EVENT_KINDS
 from sluice.domain.errors import StoreUnavailable
 
@@ -32,10 +34,31 @@ class FolderBlobs:
         path = self.path(key)
         try:
             write_whole(path, body)
-            kind, account_id, *_ = [*key.split("/"), ""]
-            if kind in EVENT_KINDS:
-                name = f"{time.time_ns():020d}-{account_id.replace('.', '_')}-{secrets.token_hex(4)}.json"
-                write_whole(self._spool / name, _event(key, len(body)))
+            announce(self._spool, key, len(body))
+        except OSError as exc:
+            raise StoreUnavailable() from exc
+
+    def draft(self) -> BinaryIO:
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return tempfile.TemporaryFile(dir=self.root)
+        except OSError as exc:
+            raise StoreUnavailable() from exc
+
+    def put_file(self, key: str, file: BinaryIO) -> None:
+        path = self.path(key)
+        try:
+            file.seek(0)
+            copy_whole(path, file)
+            announce(self._spool, key, file.tell())
+        except OSError as exc:
+            raise StoreUnavailable() from exc
+
+    def open(self, key: str) -> BinaryIO | None:
+        try:
+            return self.path(key).open("rb")
+        except FileNotFoundError:
+            return None
         except OSError as exc:
             raise StoreUnavailable() from exc
 
@@ -46,6 +69,9 @@ class FolderBlobs:
             return None
         except OSError as exc:
             raise StoreUnavailable() from exc
+
+    def link(self, key: str, filename: str) -> str | None:
+        return None
 
     def delete(self, key: str) -> None:
         try:
@@ -66,6 +92,14 @@ class FolderBlobs:
         if not all(PART.fullmatch(part) for part in parts):
             raise ValueError(f"not a blob key: {key!r}")
         return self.root.joinpath(*parts)
+
+
+def announce(spool: Path, key: str, size_bytes: int) -> None:
+    """Put the event of a put into the spool, if its kind has events. Errors: OSError."""
+    kind, account_id, *_ = [*key.split("/"), ""]
+    if kind in EVENT_KINDS:
+        name = f"{time.time_ns():020d}-{account_id.replace('.', '_')}-{secrets.token_hex(4)}.json"
+        write_whole(spool / name, _event(key, size_bytes))
 
 
 def _event(key: str, size_bytes: int) -> bytes:

@@ -27,18 +27,19 @@ class DynamoFiles:
     def __init__(self, table_prefix: str) -> None:
         self._rows = Rows(table_prefix)
 
-    def put(self, file: File, limit_bytes: int) -> None:
-        if file.size_bytes > limit_bytes:
+    def put(self, file: File, limit_bytes: int | None) -> None:
+        if limit_bytes is not None and file.size_bytes > limit_bytes:
             raise StorageFull()
         waiting = pending(file.created_ms) if file.status == "uploaded" else {}
-        held = {
+        held: dict[str, Any] = {
             **self._rows.key(file.account_id, HELD),
             "UpdateExpression": "ADD held_bytes :size, held_files :one",
-            "ConditionExpression": ROOM,
-            "ExpressionAttributeValues": dynamo.item(
-                {":size": file.size_bytes, ":one": 1, ":room": limit_bytes - file.size_bytes, ":most": MOST_FILES}
-            ),
         }
+        values = {":size": file.size_bytes, ":one": 1}
+        if limit_bytes is not None:
+            held["ConditionExpression"] = ROOM
+            values |= {":room": limit_bytes - file.size_bytes, ":most": MOST_FILES}
+        held["ExpressionAttributeValues"] = dynamo.item(values)
         row = self._rows.item(file.account_id, file_item_id(file.file_id), {**asdict(file), **waiting})
         try:
             self._rows.transact({"Put": {**row, "ConditionExpression": NOT_THERE}}, {"Update": held})

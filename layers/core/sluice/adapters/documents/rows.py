@@ -8,6 +8,7 @@
                 of#FILE#STORE           the same, found from the file
                 out#STORE#FILE          a detached file, whose passages the index may still hold (FILE `_`: all)
                 gone#FILE               a deleted file, whose bytes may still exist
+                uploads                 its uploads in parts, an attribute each, and how many there were
 
 Items that wait for `ingestion`, including traces of deleted ones, have `pending_shard` and `due` (when the wait began),
 the keys of the index `pending`.

@@ -6,7 +6,7 @@ A transaction on the grant would make concurrent admissions of the account fail 
 from typing import Any
 
 from sluice.adapters.gateway import own_limits
-from sluice.adapters.gateway.grant_item import family_key, lease_attribute, lease_key, limits_attribute, number
+from sluice.adapters.gateway.grant_item import ROWS, family_key, lease_attribute, lease_key, limits_attribute, number
 from sluice.domain.gateway.admission import GOOD, AdmissionRequest, Forms, Grant, Limits, Refund
 from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
 from sluice.domain.gateway.leases import LEASE_MS, Lease, lease_shard
@@ -21,6 +21,7 @@ STANDING_IS_GOOD = "standing = :good"  # not suspended
 NOT_BLOCKED = "blocked_until <= :now_ms"  # not blocked for flooding
 LEASE_IS_NEW = "attribute_not_exists(leases.#lease)"  # a retry after a lost answer is not charged twice
 LIMITS_ARE_KNOWN = "limits = :limits"  # the values below were computed from the current limits; compared by value
+LEASES = "leases"  # in clauses and updates for a row of a batch: `ROWS`
 LEASES_HAVE_ROOM = "size(leases) < :concurrency"
 # each bucket has two forms, because expressions have no max(): see domain/gateway/buckets.py
 REQUESTS_BUSY = "tat_requests_ns > :now_ns AND tat_requests_ns <= :requests_latest_ns"  # additive: writes commute
@@ -29,6 +30,7 @@ TOKENS_BUSY = "tat_tokens_ns > :now_ns AND tat_tokens_ns <= :tokens_latest_ns"
 TOKENS_IDLE = "tat_tokens_ns <= :now_ns"
 PERIOD_SAME = "period = :period AND period_tokens <= :quota_latest_tokens"  # the month's quota has room
 PERIOD_NEW = "period < :period"  # the first request of a month; its fit into the quota was checked before
+NO_ROWS = f"(attribute_not_exists({ROWS}) OR size({ROWS}) = :none)"
 CLOSED = "attribute_not_exists(account_id)"  # never holds for an existing item, so the store returns the grant
 
 # --- what admission charges
@@ -62,12 +64,13 @@ def admission(
     clauses = [TOKEN_IS_LIVE, STANDING_IS_GOOD, NOT_BLOCKED, LEASE_IS_NEW, LIMITS_ARE_KNOWN]
     clauses += known.clauses + plan.clauses
     if forms.closed:
-        return _update(request.account_id, [*clauses, CLOSED], "SET limits = :limits", names, values)
+        return _update(
+            request.account_id, [*clauses, CLOSED], "SET limits = :limits", names, values, row=request.is_row
+        )
 
     requests_clause, requests_values = _requests_bucket(limits, now_ns, busy=forms.requests_busy)
-    counts = request.epoch == 0  # a run counted when it was submitted
+    counts = request.counts
     values |= (requests_values if counts else {}) | {
-        ":now_ns": number(now_ns),
         ":concurrency": number(limits.concurrency),
         ":lease": lease_attribute(lease),
         ":busy_shard": {"S": lease_shard(request.account_id)},
@@ -75,30 +78,25 @@ def admission(
         ":reserve": number(request.reserve_tokens),
     }
     clauses += [LEASES_HAVE_ROOM, *([requests_clause] if counts else [])]
-    if forms.tokens_busy:
-        clauses.append(TOKENS_BUSY)
-        values[":charged_tokens_ns"] = number(lease.charged_tokens_ns)
-        values[":tokens_latest_ns"] = number(now_ns + WINDOW_NS - lease.charged_tokens_ns)
-    else:
-        clauses.append(TOKENS_IDLE)
-        values[":tokens_from_now_ns"] = number(now_ns + lease.charged_tokens_ns)
+    takes: list[str] = []
+    if not request.is_row:
+        tokens_clause, tokens_values = _tokens_bucket(lease, now_ns, busy=forms.tokens_busy)
+        clauses.append(tokens_clause)
+        takes.append(TAKE_TOKENS[forms.tokens_busy])
+        values |= tokens_values
     if forms.new_period:
         clauses.append(PERIOD_NEW)
     else:
         clauses.append(PERIOD_SAME)
         values[":quota_latest_tokens"] = number(limits.monthly_tokens - request.reserve_tokens)
-    takes = [
-        *([TAKE_REQUESTS[forms.requests_busy]] if counts else []),
-        TAKE_TOKENS[forms.tokens_busy],
-        TAKE_PERIOD[forms.new_period],
-        ADD_LEASE,
-    ]
+    takes += [TAKE_REQUESTS[forms.requests_busy]] if counts else []
+    takes += [TAKE_PERIOD[forms.new_period], ADD_LEASE]
     parts = []
     if request.reserve_micro_usd:
         budget = change.monthly_micro_usd if change else guess.monthly_micro_usd
         parts.append(own_limits.money(request, guess.monthly_micro_usd, budget, new=forms.new_money))
     if use is not None and forms.own is not None:
-        parts.append(own_limits.token(request, use.limits, forms.own, lease, now_ns))
+        parts.append(own_limits.token(request, use, forms.own, lease, now_ns))
     removes = ""
     if change is not None:
         parts.append(own_limits.new_plan(guess, change))
@@ -108,7 +106,7 @@ def admission(
         clauses += part.clauses
         takes += part.takes
         values |= part.values
-    return _update(request.account_id, clauses, "SET " + ", ".join(takes) + removes, names, values)
+    return _update(request.account_id, clauses, "SET " + ", ".join(takes) + removes, names, values, row=request.is_row)
 
 
 def _requests_bucket(limits: Limits, now_ns: int, *, busy: bool) -> tuple[str, dict[str, Any]]:
@@ -118,6 +116,16 @@ def _requests_bucket(limits: Limits, now_ns: int, *, busy: bool) -> tuple[str, d
         return REQUESTS_IDLE, {":requests_from_now_ns": number(now_ns + charged_ns)}
     latest_ns = now_ns + WINDOW_NS - charged_ns
     return REQUESTS_BUSY, {":charged_requests_ns": number(charged_ns), ":requests_latest_ns": number(latest_ns)}
+
+
+def _tokens_bucket(lease: Lease, now_ns: int, *, busy: bool) -> tuple[str, dict[str, Any]]:
+    """The same for the tokens a minute, and `TAKE_TOKENS`."""
+    charged_ns = lease.charged_tokens_ns
+    if not busy:
+        return TOKENS_IDLE, {":now_ns": number(now_ns), ":tokens_from_now_ns": number(now_ns + charged_ns)}
+    latest_ns = now_ns + WINDOW_NS - charged_ns
+    taken = {":charged_tokens_ns": number(charged_ns), ":tokens_latest_ns": number(latest_ns)}
+    return TOKENS_BUSY, {":now_ns": number(now_ns), **taken}
 
 
 def malformed(guess: Grant, token_id: str, family: str, now_ns: int) -> Write:
@@ -138,7 +146,8 @@ def malformed(guess: Grant, token_id: str, family: str, now_ns: int) -> Write:
     values |= {":now_ns": number(now_ns), **bucket_values}
     clauses, takes = [*clauses, clause], [TAKE_REQUESTS[busy]]
     if use is not None:
-        own = own_limits.requests(use.limits, now_ns, busy=use.tat_requests_ns > now_ns)
+        new_day = use.charged_day(now_ns) > use.day
+        own = own_limits.requests(use, now_ns, busy=use.tat_requests_ns > now_ns, new_day=new_day)
         clauses, takes, values = clauses + own.clauses, takes + own.takes, values | own.values
     return _update(guess.account_id, clauses, "SET " + ", ".join(takes), names, values)
 
@@ -172,7 +181,7 @@ def checkpoint(account_id: str, request_id: str, lease: Lease, now_ms: int, *, s
         ":prompt": number(lease.prompt_tokens),
         ":completion": number(lease.completion_tokens),
     }
-    return _update(account_id, clauses, progress, names, values)
+    return _update(account_id, clauses, progress, names, values, row=lease.is_row)
 
 
 def take_over(account_id: str, request_id: str, lease: Lease, now_ms: int) -> Write:
@@ -189,12 +198,14 @@ def take_over(account_id: str, request_id: str, lease: Lease, now_ms: int) -> Wr
             ":next": number(lease.epoch + 1),
             ":expires_ms": number(now_ms + LEASE_MS),
         },
+        row=lease.is_row,
     )
 
 
 # --- settlement, second write: remove the lease and give back unused tokens
 SAME_PERIOD = "period = :period"  # a later month's quota was not charged for this request
 LEASE_IS_VALID = "leases.#lease.e > :withdrawn_ms"  # no other process may be settling the request just now
+LEASE_IS_LAST = "size(leases) = :one"  # nor was another request admitted, whose lease the index has to find
 
 
 def settlement(record: LedgerRecord, lease: Lease, wanted: Refund) -> Write:
@@ -218,7 +229,14 @@ def settlement(record: LedgerRecord, lease: Lease, wanted: Refund) -> Write:
         values[":unused"] = number(lease.reserved_tokens - used_tokens)
     if wanted.family:
         names["#family"] = family_key(lease.family)
-    return _update(record.account_id, clauses, "SET " + ", ".join(takes) + " REMOVE leases.#lease", names, values)
+    removed = "leases.#lease"
+    if wanted.last:
+        clauses += [LEASE_IS_LAST, NO_ROWS]
+        values |= {":one": number(1), ":none": number(0)}
+        removed += ", busy_shard"
+    return _update(
+        record.account_id, clauses, f"SET {', '.join(takes)} REMOVE {removed}", names, values, row=lease.is_row
+    )
 
 
 # --- a block for flooding
@@ -237,7 +255,18 @@ def block(grant: Grant, seconds: int, now_ms: int) -> Write:
     )
 
 
-def _update(account_id: str, clauses: list[str], update: str, names: dict[str, str], values: dict[str, Any]) -> Write:
+def _update(
+    account_id: str,
+    clauses: list[str],
+    update: str,
+    names: dict[str, str],
+    values: dict[str, Any],
+    *,
+    row: bool = False,
+) -> Write:
+    """`row`: the lease is one of a row of a batch."""
+    if row:
+        clauses, update = [clause.replace(LEASES, ROWS) for clause in clauses], update.replace(LEASES, ROWS)
     write: Write = {
         "Key": {"account_id": {"S": account_id}},
         "ConditionExpression": " AND ".join(clauses),

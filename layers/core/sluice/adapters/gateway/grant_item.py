@@ -1,11 +1,13 @@
 """Converts the grant to and from DynamoDB JSON. Field names of a lease are one letter to keep the item under 1 KB."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sluice.domain.gateway.admission import Grant, Limits, TokenLimits, TokenUse
 from sluice.domain.gateway.grants import PLAYGROUND
 from sluice.domain.gateway.leases import Lease
+from sluice.domain.gateway.publishable import PublicTerms
 from sluice.domain.usage.pricing import Prices
 
 Item = Mapping[str, Any]
@@ -34,7 +36,10 @@ PRICE_LETTERS = {
     "s": "second_micro_usd",
     "m": "max_seconds",
 }
+ROWS = "br"  # the leases of rows of batches, in a map of their own, because they have a concurrency of their own
 COUNTER_LETTERS = {"a": "tat_requests_ns", "b": "tat_tokens_ns", "p": "period", "q": "tokens", "v": "micro_usd"}
+PUBLIC_LETTERS = {"origins": "o", "daily_requests": "d", "visitor_rpm": "r"}
+DAY_LETTERS = {"e": "day", "n": "day_requests"}
 LIMIT_LETTERS = {"r": "rpm", "t": "tpm", "m": "monthly_tokens", "u": "monthly_micro_usd"}
 LETTER_ENDPOINTS = {letter: endpoint for endpoint, letter in ENDPOINT_LETTERS.items()}
 
@@ -69,6 +74,8 @@ def lease_attribute(lease: Lease) -> dict[str, Any]:
         fields["b"] = number(lease.family_tokens_ns)
     if lease.epoch:
         fields["n"] = number(lease.epoch)
+    if lease.price_percent is not None:
+        fields["y"] = number(lease.price_percent)
     return {"M": fields}
 
 
@@ -103,6 +110,7 @@ def lease_from(attribute: Item) -> Lease:
         family_tokens_ns=_integer(fields, "b"),
         upstream=fields["s"]["S"] if "s" in fields else "",
         epoch=_integer(fields, "n"),
+        price_percent=int(fields["y"]["N"]) if "y" in fields else None,
     )
 
 
@@ -127,16 +135,34 @@ def token_limits_attribute(limits: TokenLimits) -> dict[str, Any]:
 
 
 def token_use_attribute(use: TokenUse) -> dict[str, Any]:
-    """`l`: limits; `a`, `b`: arrival times of requests and tokens; of the month `p`: tokens `q`, micro-dollars `v`."""
-    counters = {name: number(getattr(use, field)) for name, field in COUNTER_LETTERS.items()}
-    return {"M": {"l": token_limits_attribute(use.limits), **counters}}
+    """`l`: limits; `a`, `b`: arrival times of requests and tokens; of the month `p`: tokens `q`, micro-dollars `v`.
+    Of a publishable token also `w`: its terms; of the day `e`: requests `n`."""
+    letters = COUNTER_LETTERS | (DAY_LETTERS if use.public else {})
+    counters = {name: number(getattr(use, field)) for name, field in letters.items()}
+    terms = {"w": public_terms_attribute(use.public)} if use.public else {}
+    return {"M": {"l": token_limits_attribute(use.limits), **terms, **counters}}
+
+
+def public_terms_attribute(terms: PublicTerms) -> dict[str, Any]:
+    """`o`: origins; `d`: requests a day; `r`: requests a minute of each visitor; `k`: the key of their addresses."""
+    origins = [{"S": origin} for origin in terms.origins]
+    rest = {"d": number(terms.daily_requests), "r": number(terms.visitor_rpm), "k": {"S": terms.salt}}
+    return {"M": {"o": {"L": origins}, **rest}}
 
 
 def token_use_from(attribute: Item) -> TokenUse:
     fields = attribute["M"]
     limits = {LIMIT_LETTERS[letter]: int(value["N"]) for letter, value in fields["l"]["M"].items()}
-    counters = {field: int(fields[name]["N"]) for name, field in COUNTER_LETTERS.items()}
-    return TokenUse(TokenLimits(**limits), **counters)
+    counters: dict[str, Any] = {field: int(fields[name]["N"]) for name, field in COUNTER_LETTERS.items()}
+    if "w" not in fields:
+        return TokenUse(TokenLimits(**limits), **counters)
+    counters |= {field: _integer(fields, name) for name, field in DAY_LETTERS.items()}
+    return replace(TokenUse(TokenLimits(**limits), **counters), public=_public_terms(fields["w"]["M"]))
+
+
+def _public_terms(fields: Item) -> PublicTerms:
+    origins = tuple(origin["S"] for origin in fields["o"]["L"])
+    return PublicTerms(origins, _integer(fields, "d"), _integer(fields, "r"), fields["k"]["S"])
 
 
 def lease_key(request_id: str) -> str:
@@ -158,7 +184,11 @@ def grant_from(item: Item) -> Grant:
         limits=Limits(limits["rpm"], limits["tpm"], limits["concurrency"], limits["monthly_tokens"]),
         tat_requests_ns=_integer(item, "tat_requests_ns"),
         tat_tokens_ns=_integer(item, "tat_tokens_ns"),
-        leases={"req_" + key: lease_from(value) for key, value in item["leases"]["M"].items()},
+        leases={
+            "req_" + key: lease_from(value)
+            for held in ("leases", ROWS)
+            for key, value in (item[held]["M"].items() if held in item else ())
+        },
         period=period,
         period_tokens=_integer(item, "period_tokens"),
         blocked_until_ms=_integer(item, "blocked_until"),

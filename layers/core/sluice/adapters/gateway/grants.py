@@ -10,7 +10,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sluice.adapters.aws import dynamo
-from sluice.adapters.gateway.grant_item import LIMIT_LETTERS, family_key, token_id_of, token_use_attribute
+from sluice.adapters.gateway.grant_item import (
+    LIMIT_LETTERS,
+    PUBLIC_LETTERS,
+    ROWS,
+    family_key,
+    token_id_of,
+    token_use_attribute,
+)
 from sluice.domain.errors import Conflict, NotAuthenticated, NotFound, TokenLimitReached, Unavailable
 from sluice.domain.gateway.admission import Limits, TokenLimits, TokenUse
 from sluice.domain.gateway.grants import (
@@ -22,6 +29,7 @@ from sluice.domain.gateway.grants import (
     has_room,
     live_tokens,
 )
+from sluice.domain.gateway.publishable import PublicTerms
 
 # After pruning there is room for one more entry; the playground's entry counts, too.
 HAS_ROOM = "size(live) < :room"
@@ -34,6 +42,7 @@ MAPS_EXIST = "SET tl = if_not_exists(tl, :none), tf = if_not_exists(tf, :none)"
 LIMITS_ARE_AS_READ = "limits = :before"
 OWN_IS_NONE, OWN_IS_AS_READ = "attribute_not_exists(own)", "own = :own_before"
 USE_IS_AS_READ = "period = :before AND period_tokens = :counted AND leases = :leases"
+ROWS_ARE_AS_READ, NO_ROWS = f"{ROWS} = :rows", f"attribute_not_exists({ROWS})"
 ATTEMPTS = 5  # the second prunes the expired entries that the first refusal returned; others may prune at the same time
 
 
@@ -46,6 +55,14 @@ class _Terms:
     limits: TokenLimits | None
     family: str | None
     replaced: Replaced | None = None
+    public: PublicTerms | None = None
+
+    @property
+    def use(self) -> dict[str, Any] | None:
+        """What a family begins with; None for a plain API token."""
+        if self.limits is None and self.public is None:
+            return None
+        return _new_use(self.limits or TokenLimits(), self.public)
 
     @property
     def need_room(self) -> bool:
@@ -53,7 +70,7 @@ class _Terms:
 
     @property
     def need_maps(self) -> bool:
-        return self.limits is not None or self.family is not None
+        return self.use is not None or self.family is not None
 
 
 def _without(live: Mapping[str, int], *tokens: str) -> dict[str, int]:
@@ -65,8 +82,8 @@ def _families(live: Iterable[str], families: Mapping[str, str]) -> set[str]:
     return {families.get(token, family_key(token)) for token in live}
 
 
-def _new_use(limits: TokenLimits) -> dict[str, Any]:
-    use: dict[str, Any] = dynamo.values({"use": token_use_attribute(TokenUse(limits))})["use"]
+def _new_use(limits: TokenLimits, public: PublicTerms | None = None) -> dict[str, Any]:
+    use: dict[str, Any] = dynamo.values({"use": token_use_attribute(TokenUse(limits, public=public))})["use"]
     return use
 
 
@@ -80,14 +97,21 @@ class DynamoGrants:
         """API token id → expiry in Unix seconds, without the playground's entry. Errors: NotFound."""
         return self.live_with_limits(account_id)[0]
 
-    def live_with_limits(self, account_id: str) -> tuple[dict[str, int], dict[str, TokenLimits]]:
-        """`live`, and by family the limits of those that have some. Errors: NotFound."""
+    def live_with_limits(
+        self, account_id: str
+    ) -> tuple[dict[str, int], dict[str, TokenLimits], dict[str, PublicTerms]]:
+        """`live`, by family the limits of those that have some, and the terms of publishable ones. Errors: NotFound."""
         grant = self._read(account_id)
         limits = {
             token_id_of(family): TokenLimits(**{LIMIT_LETTERS[key]: limit for key, limit in use["l"].items()})
             for family, use in grant.get("tl", {}).items()
         }
-        return _without(grant["live"], PLAYGROUND), limits
+        public = {
+            token_id_of(family): PublicTerms(tuple(use["w"]["o"]), use["w"]["d"], use["w"]["r"])
+            for family, use in grant.get("tl", {}).items()
+            if "w" in use
+        }
+        return _without(grant["live"], PLAYGROUND), limits, public
 
     def add_live(
         self,
@@ -98,13 +122,14 @@ class DynamoGrants:
         epoch: int,
         limits: TokenLimits | None = None,
         family: str | None = None,
+        public: PublicTerms | None = None,
     ) -> None:
         """Add a live API token and prune expired ones in one write, which succeeds only if there is room and the
         session of this epoch has not been ended by a reset of the password.
 
         Errors: TokenLimitReached, NotAuthenticated, NotFound.
         """
-        self._make_live(account_id, token_id, _Terms(expires_s, epoch, limits, family), now_s)
+        self._make_live(account_id, token_id, _Terms(expires_s, epoch, limits, family, public=public), now_s)
 
     def rotate_live(
         self, account_id: str, token_id: str, expires_s: int, now_s: int, epoch: int, replaced: Replaced
@@ -151,9 +176,9 @@ class DynamoGrants:
         sets, names = "SET live.#new = :expires", {"#new": token_id, **names}
         values: dict[str, Any] = {":expires": terms.expires_s, ":epoch": terms.epoch}
         values |= {":room": room} if terms.need_room else {}
-        if terms.limits:  # an API token that another one was rotated into goes on with its counters
+        if terms.use:  # an API token that another one was rotated into goes on with its counters
             sets += ", tl.#family = if_not_exists(tl.#family, :use)"
-            names["#family"], values[":use"] = family_key(terms.family or token_id), _new_use(terms.limits)
+            names["#family"], values[":use"] = family_key(terms.family or token_id), terms.use
         if terms.family:
             sets += ", tf.#new = :family"
             values[":family"] = family_key(terms.family)
@@ -211,6 +236,16 @@ class DynamoGrants:
                 self._update(account_id, "SET tl.#family = :use", new, names, first)
                 return
         raise Unavailable()
+
+    def set_public_terms(self, account_id: str, family: str, changes: Mapping[str, Any]) -> None:
+        """Errors: NotFound, also where no publishable token is of the family."""
+        sets = ", ".join(f"tl.#family.w.{PUBLIC_LETTERS[name]} = :{name}" for name in changes)
+        names, exists = {"#family": family_key(family)}, "attribute_exists(tl.#family.w)"
+        values = {f":{name}": list(value) if isinstance(value, tuple) else value for name, value in changes.items()}
+        try:
+            self._update(account_id, f"SET {sets}", exists, names, values)
+        except dynamo.ConditionFailed as exc:
+            raise NotFound() from exc
 
     def _forget_families(self, before: Mapping[str, Any], live: Mapping[str, int], now_s: int) -> None:
         """Remove limits and families of which no API token is left. `before`: the grant before the write that left
@@ -278,13 +313,17 @@ class DynamoGrants:
         for _ in range(ATTEMPTS):
             grant = self._read(account_id)
             counted = int(grant["period_tokens"]) if grant["period"] == period else 0
-            reserved = sum(int(lease["r"]) for lease in grant["leases"].values() if lease["d"] == period)
+            held = [*grant["leases"].values(), *grant.get(ROWS, {}).values()]
+            reserved = sum(int(lease["r"]) for lease in held if lease["d"] == period)
             if grant["period"] > period or counted - reserved >= tokens:
                 return 0
             read = {":before": grant["period"], ":counted": grant["period_tokens"], ":leases": grant["leases"]}
+            if ROWS in grant:
+                read[":rows"] = grant[ROWS]
             values = {":period": period, ":tokens": tokens + reserved, **read}
             with suppress(dynamo.ConditionFailed):
-                self._update(account_id, "SET period = :period, period_tokens = :tokens", USE_IS_AS_READ, {}, values)
+                as_read = f"{USE_IS_AS_READ} AND {ROWS_ARE_AS_READ if ROWS in grant else NO_ROWS}"
+                self._update(account_id, "SET period = :period, period_tokens = :tokens", as_read, {}, values)
                 return tokens + reserved - counted
         raise Unavailable()
 

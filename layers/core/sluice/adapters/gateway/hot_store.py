@@ -10,7 +10,7 @@ from sluice.adapters.gateway import grant_expressions as expressions
 from sluice.adapters.gateway.grant_item import grant_from
 from sluice.domain.errors import StoreUnavailable
 from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Refund
-from sluice.domain.gateway.contents import LoggedContent, cut
+from sluice.domain.gateway.contents import Kept, LoggedContent, cut
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.gateway.plans import PlanChange
 from sluice.domain.usage.ledger import SCHEMA, UNPRICED, LedgerRecord
@@ -31,6 +31,7 @@ INTEGERS = (
     "period",
     "rolled_up_ms",
     "upstream_micro_usd",
+    "price_percent",
 )
 STRINGS = (
     "account_id",
@@ -44,9 +45,11 @@ STRINGS = (
     "upstream",
 )
 IS_THIS_RESPONSE = "response_id = :id"
+HAS_TEXT = "attribute_exists(#name)"
 # Earlier versions wrote no `response_id`, and each response into an item of its own.
 IS_NO_OTHER_RESPONSE = "response_id = :id OR attribute_not_exists(response_id)"
 RECORD_IS_NEW = "attribute_not_exists(request_id)"  # the first writer wins, gateway or sweeper
+NOT_DONE = ("ConditionalCheckFailedException", "TransactionCanceledException")
 
 
 class ConditionFailed(Exception):
@@ -64,8 +67,10 @@ GET_ATTEMPTS = 50
 class DynamoHotStore:
     """`sluice.ports.gateway.HotStore` and `TextStore` on DynamoDB. Errors of every method: StoreUnavailable."""
 
-    def __init__(self, client: JsonService, table_prefix: str) -> None:
-        self._client = client
+    def __init__(self, client: JsonService, table_prefix: str, *, settles_at_once: bool = False) -> None:
+        """`settles_at_once`: whether a settlement is one transaction. Only where no other writer is refused for it and
+        it costs no more, which is a store on one machine (ADR 49)."""
+        self._client, self.settles_at_once = client, settles_at_once
         self._grants = table_prefix + "grants"
         self._ledger = table_prefix + "ledger"
         self._contents = table_prefix + "contents"
@@ -75,7 +80,7 @@ class DynamoHotStore:
         try:
             return self._client.call(operation, request, repeat_silence=repeat_silence)
         except Refused as exc:
-            if exc.code == "ConditionalCheckFailedException":
+            if exc.code in NOT_DONE:
                 raise ConditionFailed(exc.response.get("Item")) from exc
             problem: Exception = exc
         except Unanswered as exc:
@@ -130,6 +135,20 @@ class DynamoHotStore:
         write, once = expressions.settlement(record, lease, refund), refund.withdrawn_ms > 0
         return self._update(write, repeat_silence=not once)
 
+    def settle(self, record: LedgerRecord, lease: Lease, refund: Refund, kept: Kept | None) -> bool:
+        release = expressions.settlement(record, lease, refund)
+        del release["ReturnValues"]  # a transaction returns none
+        put = {"TableName": self._ledger, "Item": record_item(record), "ConditionExpression": RECORD_IS_NEW}
+        writes: list[dict[str, Any]] = [{"Put": put}, {"Update": {"TableName": self._grants, **release}}]
+        if kept is not None:
+            item = _texts_item(record.account_id, record.request_id, _texts_of(kept.content), *kept[1:])
+            writes.append({"Put": {"TableName": self._contents, "Item": item}})
+        try:
+            self.call("TransactWriteItems", {"TransactItems": writes})
+        except ConditionFailed:
+            return False
+        return True
+
     def block(self, grant: Grant, seconds: int, now_ms: int) -> Attempt:
         return self._update(expressions.block(grant, seconds, now_ms))
 
@@ -162,8 +181,7 @@ class DynamoHotStore:
         return record_from(answer["Item"]) if "Item" in answer else None
 
     def put_content(self, account_id: str, request_id: str, content: LoggedContent, now_ms: int, ttl_s: int) -> None:
-        texts = {"prompt": cut(content.prompt), "response": cut(content.response)}
-        self.put_texts(account_id, request_id, texts, now_ms, ttl_s)
+        self.put_texts(account_id, request_id, _texts_of(content), now_ms, ttl_s)
 
     def get_texts(self, account_id: str, item_id: str, now_ms: int) -> dict[str, str] | None:
         key = {"account_id": {"S": account_id}, "item_id": {"S": item_id}}
@@ -201,20 +219,24 @@ class DynamoHotStore:
         return True
 
     def put_texts(
-        self, account_id: str, item_id: str, texts: Mapping[str, str], now_ms: int, ttl_s: int, *, again: bool = False
+        self,
+        account_id: str,
+        item_id: str,
+        texts: Mapping[str, str],
+        now_ms: int,
+        ttl_s: int,
+        *,
+        again: bool = False,
+        having: str = "",
     ) -> bool:
-        item: dict[str, Any] = {name: {"S": text} for name, text in texts.items()}
-        item |= {
-            "account_id": {"S": account_id},
-            "item_id": {"S": item_id},
-            "created_ms": {"N": str(now_ms)},
-            "ttl_s": {"N": str(ttl_s)},
-            "schema": {"N": "1"},
-        }
+        item = _texts_item(account_id, item_id, texts, now_ms, ttl_s)
         put: dict[str, Any] = {"TableName": self._contents, "Item": item}
         if again:
             put["ConditionExpression"] = IS_THIS_RESPONSE
             put["ExpressionAttributeValues"] = {":id": item["response_id"]}
+        if again and having:
+            put["ConditionExpression"] += f" AND {HAS_TEXT}"
+            put["ExpressionAttributeNames"] = {"#name": having}
         try:
             self.call("PutItem", put)
         except ConditionFailed:
@@ -240,6 +262,21 @@ class DynamoHotStore:
             "ReturnValues": "UPDATED_NEW",
         }
         return int(self.call("UpdateItem", update)["Attributes"]["made"]["N"])
+
+
+def _texts_of(content: LoggedContent) -> dict[str, str]:
+    return {"prompt": cut(content.prompt), "response": cut(content.response)}
+
+
+def _texts_item(account_id: str, item_id: str, texts: Mapping[str, str], now_ms: int, ttl_s: int) -> dict[str, Any]:
+    return {
+        **{name: {"S": text} for name, text in texts.items()},
+        "account_id": {"S": account_id},
+        "item_id": {"S": item_id},
+        "created_ms": {"N": str(now_ms)},
+        "ttl_s": {"N": str(ttl_s)},
+        "schema": {"N": "1"},
+    }
 
 
 def _texts(item: dict[str, Any], now_ms: int) -> dict[str, str] | None:

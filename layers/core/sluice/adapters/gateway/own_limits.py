@@ -5,11 +5,15 @@ applies, so that a plain API token without a price costs one clause more than wi
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sluice.adapters.gateway.grant_item import limits_attribute, number, token_limits_attribute
-from sluice.domain.gateway.admission import AdmissionRequest, Grant, Refund, TokenForms, TokenLimits, TokenUse
+from sluice.adapters.gateway.grant_item import (
+    limits_attribute,
+    number,
+    public_terms_attribute,
+    token_limits_attribute,
+)
+from sluice.domain.gateway.admission import AdmissionRequest, Grant, Refund, TokenForms, TokenUse
 from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.gateway.plans import PlanChange
@@ -55,6 +59,12 @@ TAKE_TOKEN_PERIOD = {
     True: "tl.#family.p = :period, tl.#family.q = :reserve, tl.#family.v = :micro_usd",
     False: "tl.#family.q = tl.#family.q + :reserve, tl.#family.v = tl.#family.v + :micro_usd",
 }
+
+# --- a publishable token: its origins and limits, and requests of all its visitors a UTC day
+PUBLIC_TERMS_ARE_KNOWN = "tl.#family.w = :public_terms"  # so an origin that was removed is refused at once
+TOKEN_DAY = {True: "tl.#family.e < :day", False: "tl.#family.e = :day"}
+DAY_HAS_ROOM = "tl.#family.n <= :day_latest"
+TAKE_DAY = {True: "tl.#family.e = :day, tl.#family.n = :one", False: "tl.#family.n = tl.#family.n + :one"}
 
 
 def money(request: AdmissionRequest, known: int | None, budget: int | None, *, new: bool) -> Part:
@@ -106,12 +116,15 @@ def own_attribute(own: Mapping[str, int]) -> dict[str, Any]:
     return {"M": {name: number(limit) for name, limit in own.items()}}
 
 
-def token(request: AdmissionRequest, limits: TokenLimits, forms: TokenForms, lease: Lease, now_ns: int) -> Part:
+def token(request: AdmissionRequest, use: TokenUse, forms: TokenForms, lease: Lease, now_ns: int) -> Part:
     """For an API token with limits of its own. Tokens and dollars of the month are counted even where they have no
     limit, so that one which is set later counts the whole month."""
-    counted = limits if request.epoch == 0 else replace(limits, rpm=None)  # a run counted when it was submitted
-    clauses, takes, values = requests(counted, now_ns, busy=forms.requests_busy)
-    if limits.tpm is not None:
+    limits = use.limits
+    if request.counts:
+        clauses, takes, values = requests(use, now_ns, busy=forms.requests_busy, new_day=forms.new_day)
+    else:  # a run, which counted when it was submitted
+        clauses, takes, values = Part([], [], {})
+    if limits.tpm is not None and not request.is_row:
         charged_ns, busy = lease.family_tokens_ns, forms.tokens_busy
         clauses.append(TOKEN_TOKENS[busy])
         takes.append(TAKE_TOKEN_TOKENS[busy])
@@ -130,22 +143,36 @@ def token(request: AdmissionRequest, limits: TokenLimits, forms: TokenForms, lea
     return Part(clauses, takes, values)
 
 
-def requests(limits: TokenLimits, now_ns: int, *, busy: bool) -> Part:
-    """One request a minute, if that is limited."""
-    if limits.rpm is None:
-        return Part([], [], {})
-    charged_ns = charge_ns(1, limits.rpm)
-    values = {":token_requests_ns": number(charged_ns if busy else now_ns + charged_ns)}
-    if busy:
-        values[":token_requests_latest_ns"] = number(now_ns + WINDOW_NS - charged_ns)
-    return Part([TOKEN_REQUESTS[busy]], [TAKE_TOKEN_REQUESTS[busy]], values)
+def requests(use: TokenUse, now_ns: int, *, busy: bool, new_day: bool) -> Part:
+    """One request of the minute and of the day, as far as they are limited."""
+    clauses, takes, values = _day(use, now_ns, new=new_day) if use.public else Part([], [], {})
+    if use.limits.rpm is not None:
+        charged_ns = charge_ns(1, use.limits.rpm)
+        clauses.append(TOKEN_REQUESTS[busy])
+        takes.append(TAKE_TOKEN_REQUESTS[busy])
+        values[":token_requests_ns"] = number(charged_ns if busy else now_ns + charged_ns)
+        if busy:
+            values[":token_requests_latest_ns"] = number(now_ns + WINDOW_NS - charged_ns)
+    return Part(clauses, takes, values)
+
+
+def _day(use: TokenUse, now_ns: int, *, new: bool) -> Part:
+    values = {":day": number(use.charged_day(now_ns)), ":one": number(1)}
+    if new:
+        return Part([TOKEN_DAY[True]], [TAKE_DAY[True]], values)
+    most = use.public.daily_requests if use.public else 0
+    return Part([TOKEN_DAY[False], DAY_HAS_ROOM], [TAKE_DAY[False]], values | {":day_latest": number(most - 1)})
 
 
 def known(use: TokenUse | None) -> Part:
     """Whether the API token has the limits that the guess says, or none."""
     if use is None:
         return Part([TOKEN_IS_PLAIN], [], {})
-    return Part([TOKEN_LIMITS_ARE_KNOWN], [], {":token_limits": token_limits_attribute(use.limits)})
+    clauses, values = [TOKEN_LIMITS_ARE_KNOWN], {":token_limits": token_limits_attribute(use.limits)}
+    if use.public:
+        clauses.append(PUBLIC_TERMS_ARE_KNOWN)
+        values[":public_terms"] = public_terms_attribute(use.public)
+    return Part(clauses, [], values)
 
 
 # --- settlement
@@ -167,6 +194,10 @@ def refund(lease: Lease, used_tokens: int, used_micro_usd: int, wanted: Refund) 
     if wanted.family_requests_ns:
         takes.append("tl.#family.a = tl.#family.a - :token_requests_ns")
         values[":token_requests_ns"] = number(wanted.family_requests_ns)
+    if wanted.family_day:
+        clauses.append(TOKEN_DAY[False])
+        takes.append("tl.#family.n = tl.#family.n - :one")
+        values |= {":day": number(wanted.family_day), ":one": number(1)}
     if wanted.family_month:
         takes.append("tl.#family.q = tl.#family.q - :unused, tl.#family.v = tl.#family.v - :unused_micro_usd")
     return Part(clauses, takes, values)

@@ -139,6 +139,8 @@ class HttpUpstream:
         if self._is_ours:
             headers["x-sluice-account"] = call.account_id
             headers["x-sluice-deadline-ms"] = str(int(call.deadline_seconds * 1000))
+            if call.is_row:
+                headers["x-sluice-priority"] = "low"
             if call.tries > 1:
                 headers["x-sluice-tries"] = str(call.tries)
         if call.traceparent:
@@ -259,7 +261,7 @@ class HttpStream:
             *lines, buffer = (buffer + block).split(b"\n")
             if len(buffer) > MAX_LINE_BYTES:
                 raise errors.AnswerLost("The model sent a line without an end.")
-            for line in lines:
+            for line in filter(None, lines):
                 if line.startswith(b"data:"):
                     payload = line[5:].strip()
                     if payload == DONE:
@@ -326,8 +328,7 @@ class HttpStream:
         return payload.replace(found, ours)
 
     def _count(self, line: bytes) -> None:
-        prompt, completion, cached = line[8:].split()[:3]
-        self.prompt_tokens, self.completion_tokens, self.cached_tokens = int(prompt), int(completion), int(cached)
+        self.prompt_tokens, self.completion_tokens, self.cached_tokens = map(int, line[8:].split()[:3])
         if not self._server_counts:
             self._server_counts, self._prompt_tokens = True, int  # the request need not be kept any longer
 

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import TYPE_CHECKING
 
-from sluice.adapters.mails.message import deliverable, mime
+from sluice.adapters.mails.message import deliverable, mime, sender_of
 from sluice.domain.mails.mail import MailRefused, MailUndelivered, Message
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class SesMail:
         raw = mime(message, now_ms).as_bytes()
         try:
             _client().send_raw_email(
-                Source=message.sender,
+                Source=sender_of(message.sender).addr_spec,
                 Destinations=[deliverable(message.to)],
                 RawMessage={"Data": raw},
                 **self._told,  # type: ignore[arg-type]

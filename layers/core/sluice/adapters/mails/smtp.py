@@ -1,58 +1,29 @@
-"""Mail by SMTP: `smtp://user:pass@host:port` with STARTTLS if the server offers it; `smtps://` uses TLS throughout."""
+"""Mail by SMTP: with STARTTLS if the server offers it; `smtps://` uses TLS throughout."""
 
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from email.utils import parseaddr
+from email import policy
 from ipaddress import ip_address
 from smtplib import SMTP, SMTP_SSL, SMTPDataError, SMTPException, SMTPNotSupportedError, SMTPRecipientsRefused
 from socket import SHUT_RDWR
 from threading import Timer
-from urllib.parse import unquote, urlsplit
 
-from sluice.adapters.mails.message import deliverable, mime
+from sluice.adapters.mails.message import deliverable, mime, sender_of
+from sluice.adapters.mails.signing import Signer
 from sluice.domain.mails.mail import MailRefused, MailUndelivered, Message
+from sluice.domain.mails.servers import SmtpServer
 
 TIMEOUT_SECONDS = 10.0  # for each answer of the server
+UTF8 = ("SMTPUTF8", "BODY=8BITMIME")  # options of a mail to an address outside ASCII
 DEADLINE_SECONDS = 45.0  # for all answers together, because a slow server can keep each wait short
-PORTS = {"smtp": 25, "smtps": 465}
-
-
-@dataclass(frozen=True)
-class SmtpServer:
-    host: str
-    port: int
-    user: str = ""
-    password: str = field(default="", repr=False)
-    tls: bool = False  # TLS from the start; STARTTLS is used whenever the server offers it
-
-
-def parse_smtp_url(url: str) -> SmtpServer:
-    """Raises ValueError without the URL in its message, because the URL holds a password."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as exc:
-        raise ValueError("the mail server's port is not a number from 1 to 65535") from exc
-    if parts.scheme not in PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise ValueError("a mail server is written as smtp://user:pass@host:port")
-    if (parts.username or "") != "" and parts.password is None:
-        raise ValueError("the mail server's user has no password: smtp://user:pass@host:port")
-    return SmtpServer(
-        parts.hostname,
-        port or PORTS[parts.scheme],
-        unquote(parts.username or ""),
-        unquote(parts.password or ""),
-        parts.scheme == "smtps",
-    )
 
 
 class SmtpMail:
     """`tls` is for tests, whose server has its own certificate."""
 
-    def __init__(self, server: SmtpServer, tls: ssl.SSLContext | None = None) -> None:
-        self._server = server
+    def __init__(self, server: SmtpServer, tls: ssl.SSLContext | None = None, signer: Signer | None = None) -> None:
+        self._server, self._signer = server, signer
         self._tls = tls or ssl.create_default_context()
 
     def send(self, message: Message, now_ms: int) -> None:
@@ -62,10 +33,12 @@ class SmtpMail:
         password, are temporary because they can be repaired.
         """
         built = mime(message, now_ms)
-        sender, recipient = parseaddr(message.sender)[1], deliverable(message.to)
+        sender, recipient = sender_of(message.sender), deliverable(message.to)
         try:
-            with self._connection() as smtp:
-                smtp.send_message(built, sender, [recipient])
+            raw = built.as_bytes(policy=policy.SMTP if recipient.isascii() else policy.SMTPUTF8)
+            signature = self._signer.header(raw, sender.domain) if self._signer else b""
+            with self.connection() as smtp:
+                smtp.sendmail(sender.addr_spec, [recipient], signature + raw, () if recipient.isascii() else UTF8)
         except SMTPRecipientsRefused as exc:
             code = next(iter(exc.recipients.values()))[0]
             raise (MailRefused() if code >= 500 else MailUndelivered()) from exc
@@ -73,11 +46,12 @@ class SmtpMail:
             raise (MailRefused() if exc.smtp_code >= 500 else MailUndelivered()) from exc
         except SMTPNotSupportedError as exc:  # a non-ASCII address and a server without SMTPUTF8
             raise MailRefused() from exc
-        except (SMTPException, OSError) as exc:
+        except (SMTPException, OSError, ValueError) as exc:
             raise MailUndelivered() from exc
 
     @contextmanager
-    def _connection(self) -> Iterator[SMTP]:
+    def connection(self) -> Iterator[SMTP]:
+        """Logged in, and encrypted if the server offers it. Errors: SMTPException, OSError."""
         server = self._server
         if server.tls:
             smtp: SMTP = SMTP_SSL(server.host, server.port, timeout=TIMEOUT_SECONDS, context=self._tls)
@@ -104,7 +78,7 @@ class SmtpMail:
             secure = True
         if not self._server.user:
             return
-        if not secure and not _is_loopback(self._server.host):
+        if not secure and not is_loopback(self._server.host):
             raise SMTPException("the mail server offers no TLS: the password is not sent in the clear")
         smtp.login(self._server.user, self._server.password)
 
@@ -114,7 +88,7 @@ def _hang_up(smtp: SMTP) -> None:
         smtp.sock.shutdown(SHUT_RDWR)  # type: ignore[union-attr]
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     with suppress(ValueError):

@@ -49,6 +49,8 @@ def mail_item(mail: Mail) -> dict[str, Any]:
         "schema": mail.schema,
         "ttl_s": mail.created_ms // 1000 + KEPT_S,
     }
+    if mail.language:
+        plain["language"] = mail.language
     if mail.repeats:
         plain["repeats"] = mail.repeats
     if not mail.account_id:  # a mail without an account: an index key cannot be empty
@@ -73,6 +75,7 @@ def mail_from(plain: dict[str, Any]) -> Mail:
         sent_ms=plain.get("sent_ms"),
         problem=plain.get("problem", ""),
         repeats=plain.get("repeats", ""),
+        language=plain.get("language", ""),
         schema=plain["schema"],
     )
 

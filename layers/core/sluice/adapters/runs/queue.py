@@ -1,7 +1,8 @@
-"""The queue of runs: SQS on AWS, a folder of the data directory on one machine. A message is the ids, as JSON."""
+"""Queues of runs, batches and webhooks: SQS on AWS, folders of the data directory on one machine. A message is JSON."""
 
+import hashlib
 import json
-import secrets
+import os
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from sluice.adapters.aws.json_service import JsonService, Refused, Service, Unan
 from sluice.adapters.whole_files import write_whole
 from sluice.domain.errors import StoreUnavailable
 
-SPOOL = "runs-queue"
+SPOOL, BATCH_SPOOL, WEBHOOK_SPOOL = "runs-queue", "batches-queue", "webhooks-queue"
 SQS = Service("sqs", "AmazonSQS", "1.0")
 
 
@@ -28,15 +29,21 @@ class SqsQueue:
 
 
 class FolderQueue:
-    """`sluice.ports.runs.RunQueue`. A file's name begins with the time from which on it may be taken."""
+    """`sluice.ports.runs.RunQueue`. A file's name begins with the time from which on it may be taken, and ends with a
+    hash of what it names. Nothing is put where the same waits that nobody has taken yet, because messages only say
+    where to look, and the sweeper repeats them for as long as a lease is dead."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._folder = data_dir / SPOOL
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def put(self, account_id: str, run_id: str, delay_seconds: int = 0) -> None:
         due_ns = time.time_ns() + delay_seconds * 1_000_000_000
-        name = f"{due_ns:020d}-{account_id.replace('.', '_')}-{secrets.token_hex(4)}.json"
+        mark = hashlib.blake2b(run_id.encode(), digest_size=8).hexdigest()
+        named = f"-{account_id.replace('.', '_')}-{mark}.json"
+        name = f"{due_ns:020d}{named}"
         try:
+            if self._folder.exists() and any(other.endswith(named) for other in os.listdir(self._folder)):
+                return
             write_whole(self._folder / name, _body(account_id, run_id).encode())
         except OSError as exc:
             raise StoreUnavailable() from exc

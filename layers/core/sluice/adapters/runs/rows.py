@@ -30,15 +30,24 @@ class DynamoRuns:
             return None
         numbers = {name: int(item[name]["N"]) for name in ("epoch", "deaths")}
         status: Status = item["status"]["S"]
-        return Run(account_id, run_id, item["place"]["S"], status, **numbers, keeps_events=item["keeps_events"]["BOOL"])
+        keeps, ask, followed = item["keeps_events"]["BOOL"], item.get("ask", {"S": ""})["S"], "followed" in item
+        return Run(
+            account_id, run_id, item["place"]["S"], status, **numbers, keeps_events=keeps, ask=ask, followed=followed
+        )
 
     def put(self, run: Run, now_ms: int) -> bool:
         ttl_s = {"N": str(now_ms // 1000 + KEPT_SECONDS)}
         has_room = self._add_live(run, ttl_s) or (
             self._forget_lost(run.account_id, now_ms) and self._add_live(run, ttl_s)
         )
-        if not has_room:
-            return False
+        if has_room:
+            self._put(run, ttl_s)
+        return has_room
+
+    def put_begun(self, run: Run, now_ms: int) -> None:
+        self._put(run, {"N": str(now_ms // 1000 + KEPT_SECONDS)})
+
+    def _put(self, run: Run, ttl_s: dict[str, str]) -> None:
         item = {
             **_key(run.account_id, run.run_id),
             "place": {"S": run.place},
@@ -48,9 +57,12 @@ class DynamoRuns:
             "keeps_events": {"BOOL": run.keeps_events},
             "ttl_s": ttl_s,
             "schema": {"N": "1"},
+            **({"ask": {"S": run.ask}} if run.ask else {}),
         }
         self._call("PutItem", {"TableName": self._table, "Item": item})
-        return True
+
+    def follow(self, run: Run) -> None:
+        self._change(run, "SET followed = :yes", "", None, {":yes": {"BOOL": True}})
 
     def begin(self, run: Run, epoch: int, *, died: bool) -> bool:
         values = {":status": {"S": "in_progress"}, ":died": {"N": str(int(died))}}
@@ -61,6 +73,8 @@ class DynamoRuns:
         condition = "" if epoch is None else IS_EPOCH
         if not self._change(run, "SET #status = :status", condition, epoch, {":status": {"S": status}}):
             return False
+        if run.ask:  # it is not one of those
+            return True
         change = {"UpdateExpression": "DELETE runs :run", "ExpressionAttributeValues": {":run": {"SS": [run.run_id]}}}
         self._call("UpdateItem", {"TableName": self._table, "Key": _key(run.account_id, LIVE_ONES), **change})
         return True

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sluice.adapters.tokens.keys import SigningKey
 from sluice.domain.errors import ApiTokenExpired, InvalidApiToken
+from sluice.domain.gateway.publishable import PREFIX
 from sluice.domain.tokens import SCOPES, Claims
 
 ALGORITHM = "EdDSA"
@@ -46,7 +47,10 @@ def sign(claims: Claims, key: SigningKey, issuer: str) -> str:
         payload["fam"] = claims.family
     if claims.local_only:
         payload["local"] = True
-    return jwt.encode(payload, key.private, ALGORITHM, headers={"typ": TYPE, "kid": key.kid})
+    if claims.publishable:
+        payload["pub"] = True
+    token = jwt.encode(payload, key.private, ALGORITHM, headers={"typ": TYPE, "kid": key.kid})
+    return PREFIX + token if claims.publishable else token
 
 
 class Signer:
@@ -81,10 +85,13 @@ class Verifier:
         known_as = hashlib.sha256(token.encode()).digest()
         claims = self._remembered(known_as)
         if claims is None:
-            kid = _kid(token)
+            unmarked = token.removeprefix(PREFIX)
+            kid = _kid(unmarked)
             if kid not in self._keys:
                 raise InvalidApiToken()
-            claims = self._decode(token, kid)
+            claims = self._decode(unmarked, kid)
+            if claims.publishable != (unmarked != token):  # the claim decides; the prefix may not be left out or added
+                raise InvalidApiToken()
             self._remember(known_as, kid, claims)
         if claims.expires_s <= now_s:
             raise ApiTokenExpired(claims.account_id, claims.token_id)
@@ -151,10 +158,11 @@ def _claims(payload: Mapping[str, Any]) -> Claims:
             raise InvalidApiToken()
     if not all(isinstance(text, str) and text for text in strings) or not all(type(time) is int for time in times):
         raise InvalidApiToken()
-    if payload.get("local", True) is not True:
+    if payload.get("local", True) is not True or payload.get("pub", True) is not True:
         raise InvalidApiToken()
     if "fam" in payload and not (isinstance(payload["fam"], str) and payload["fam"]):
         raise InvalidApiToken()
     token_id, account_id, scope = strings
-    models, rest = None if models is None else tuple(models), (payload.get("fam"), "local" in payload)
-    return Claims(token_id, account_id, *times, frozenset(scope.split(" ")), models, *rest)
+    models = None if models is None else tuple(models)
+    family, flags = payload.get("fam"), ("local" in payload, "pub" in payload)
+    return Claims(token_id, account_id, *times, frozenset(scope.split(" ")), models, family, *flags)

@@ -3,7 +3,7 @@
     POST /v1/chat/completions ─┬─ admission ── UpdateItem sluice-grants
                                ├─ chat demo ── (the engine's own spans)
                                └─ settlement ─┬─ PutItem sluice-ledger
-                                              └─ UpdateItem sluice-grants
+                                              └─ UpdateItem sluice-grants  (one machine: one TransactWriteItems)
 
 Spans are given to a queue of bounded length, which a thread of the SDK empties; what does not fit is dropped. So a
 collector that is away costs a request nothing.

@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sluice.domain.accounts.factors import Factor
 from sluice.domain.errors import Conflict, FieldProblem, ValidationFailed
+from sluice.domain.phrases import exactly, later, phrase
 
+INVALID = later("This email address is not valid.")
 SCHEMA = 2  # 1 had folded addresses, and one registration in the account itself
 NAME_CHARACTERS = 100
 TURNS = frozenset({"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"})  # they turn the text around a name
@@ -40,11 +43,40 @@ class Registered:
 
 
 @dataclass(frozen=True)
+class Invitation:
+    """Of an unverified account: what an admin wrote, and the mail whose code is valid. `plan`: empty for the default
+    one. `sent`: how many mails went out."""
+
+    mail_id: str
+    email: str  # as typed
+    plan: str
+    by: str  # the admin's account id, or `operator`
+    created_ms: int
+    expires_ms: int
+    sent: int = 1
+
+
+@dataclass(frozen=True)
+class Identity:
+    """An account's sign-in by another site (`identities.py`). `provider`: its name in the owner's settings."""
+
+    identity_id: str
+    provider: str
+    issuer: str
+    subject: str
+    email: str
+    created_ms: int
+
+
+@dataclass(frozen=True)
 class Account:
     """`session_epoch` is copied into every session. A session with another epoch is invalid.
 
-    Only an unverified account has `registrations` and `ttl_s` (Unix seconds), when it ends; `password_hash`, `name` and
-    `email` are those of its newest registration. `redeemed`: the code that last verified an address.
+    Only an unverified account has `registrations`, an `invitation` and `ttl_s` (Unix seconds), when it ends;
+    `password_hash`, `name` and `email` are those of its newest registration, if it has one. `redeemed`: the code that
+    last verified an address. `factors` by their ids, and hashes of `recovery` codes with the time of their making: both
+    empty, or neither is set up. `identities` by their ids: an account that was made by one has an empty `password_hash`
+    until its owner sets a password.
     """
 
     account_id: str
@@ -56,17 +88,27 @@ class Account:
     role: Role = "user"
     status: Status = "pending"
     store_content: bool = True
+    language: str = ""  # a key of LANGUAGES; empty until one is chosen
     session_epoch: int = 0
     codes: Mapping[str, PendingCode] = field(default_factory=dict)  # purpose → its newest code
     verified_ms: int | None = None
     registrations: Mapping[str, Registered] = field(default_factory=dict)  # by the mail id of the first link
+    invitation: Invitation | None = None
     ttl_s: int | None = None
     redeemed: str = ""
+    factors: Mapping[str, Factor] = field(default_factory=dict)
+    recovery: Mapping[str, int] = field(default_factory=dict, repr=False)
+    terms: str = ""  # the version of the terms of use that were accepted last, at `terms_ms`
+    terms_ms: int | None = None
+    identities: Mapping[str, Identity] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def has_ended(self, now_ms: int) -> bool:
         """The store deletes the items of an ended account late, so every read and write checks this, too."""
         return self.ttl_s is not None and self.ttl_s * 1000 <= now_ms
+
+    def is_invited(self, now_ms: int) -> bool:
+        return self.invitation is not None and self.invitation.expires_ms > now_ms
 
 
 class AddressTaken(Conflict):
@@ -99,7 +141,7 @@ def parse_address(text: str, field_name: str = "email") -> Address:
     try:
         valid = validate_email(text, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError as exc:
-        raise ValidationFailed((FieldProblem(field_name, str(exc)),)) from exc
+        raise ValidationFailed((FieldProblem(field_name, exactly(str(exc), INVALID)),)) from exc
     return Address(valid.normalized, f"{lower(valid.local_part)}@{valid.ascii_domain.lower()}")
 
 
@@ -111,7 +153,9 @@ def parse_name(text: str | None, field_name: str = "name") -> str:
     """A display name without spaces around it; empty when `text` is None. Errors: ValidationFailed."""
     name = unicodedata.normalize("NFC", text or "").strip()
     if len(name) > NAME_CHARACTERS:
-        raise ValidationFailed((FieldProblem(field_name, f"At most {NAME_CHARACTERS} characters."),))
+        raise ValidationFailed(
+            (FieldProblem(field_name, phrase("At most %(most)s characters.", most=NAME_CHARACTERS)),)
+        )
     if any(unicodedata.category(one) in ("Cc", "Cs") or unicodedata.bidirectional(one) in TURNS for one in name):
         raise ValidationFailed((FieldProblem(field_name, "No control characters, please."),))
     return name

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 
 from sluice.domain.errors import FieldProblem, ValidationFailed
+from sluice.domain.phrases import phrase
 
 MIN_CHARACTERS = 12
 MAX_CHARACTERS = 256
@@ -44,13 +45,13 @@ def check_password(password: str, *, local_part: str, common: Mapping[str, int],
 def password_problem(password: str, local_part: str, common: Mapping[str, int]) -> str | None:
     """What is wrong with the password, as a message for the user, or None."""
     if not MIN_CHARACTERS <= len(normalised(password)) <= MAX_CHARACTERS:
-        return f"A password has {MIN_CHARACTERS} to {MAX_CHARACTERS} characters."
+        return phrase("A password has %(least)s to %(most)s characters.", least=MIN_CHARACTERS, most=MAX_CHARACTERS)
     folded = normalised(password).casefold()
     part = normalised(local_part).casefold()
     if len(part) >= MIN_LOCAL_PART_CHARACTERS and part in folded:
-        return "The password must not contain the part of your email address before the @."
+        return phrase("The password must not contain the part of your email address before the @.")
     if is_common(folded, common):
-        return "This password is one of the most common ones. Choose another."
+        return phrase("This password is one of the most common ones. Choose another.")
     return None
 
 

@@ -10,6 +10,7 @@ import secrets
 from dataclasses import dataclass, field
 
 from sluice.domain.accounts.account import Account
+from sluice.domain.accounts.factors import FRESH_MS
 from sluice.domain.errors import AccountSuspended, NotAuthenticated
 from sluice.domain.ids import random_id
 
@@ -29,6 +30,8 @@ class Session:
     created_ms: int
     expires_ms: int
     user_agent: str = ""
+    proven_ms: int | None = None  # when it last showed the password, after the login
+    factor_ms: int | None = None  # when it last showed a second factor
     schema: int = SCHEMA
 
 
@@ -40,7 +43,10 @@ class NewSession:
     session_token: str = field(repr=False)
 
 
-def new_session(account: Account, *, hours: int, user_agent: str, now_ms: int) -> NewSession:
+def new_session(
+    account: Account, *, hours: int, user_agent: str, now_ms: int, factor_ms: int | None = None
+) -> NewSession:
+    """`factor_ms`: when a second factor was shown for it, if one was."""
     session_id, secret = random_id("ses_"), secrets.token_urlsafe(32)
     session = Session(
         session_id=session_id,
@@ -50,6 +56,7 @@ def new_session(account: Account, *, hours: int, user_agent: str, now_ms: int) -
         created_ms=now_ms,
         expires_ms=now_ms + hours * HOUR_MS,
         user_agent=user_agent[:USER_AGENT_CHARACTERS],
+        factor_ms=factor_ms,
     )
     return NewSession(session, f"{session_id}.{secret}")
 
@@ -75,6 +82,13 @@ def check_session(session: Session, secret: str, account: Account, now_ms: int, 
         raise AccountSuspended()
     if account.status != "active" and not (leaving and account.status == "deleting"):
         raise NotAuthenticated()
+
+
+def is_fresh(session: Session, account: Account, now_ms: int) -> bool:
+    """Whether the session showed, within the last quarter of an hour, the best that the account has: a second factor,
+    or else the password."""
+    shown_ms = session.factor_ms if account.factors else max(session.created_ms, session.proven_ms or 0)
+    return (shown_ms or 0) + FRESH_MS > now_ms
 
 
 def is_current(session: Session, account: Account, now_ms: int) -> bool:

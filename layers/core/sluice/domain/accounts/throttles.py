@@ -69,8 +69,17 @@ ATTACKED_FROM = 50
 LOGIN_CLIENT = Policy("login-client", free=50, first_seconds=1, ceiling_seconds=5, forget_seconds=HOUR)
 # Confirming a password inside a session: only a holder of one of the account's sessions can raise this counter.
 CONFIRM_PASSWORD = Policy("confirm-password", free=10, first_seconds=1, ceiling_seconds=900, forget_seconds=HOUR)
+# Codes of an app, six digits, for which only a holder of the password may try. One account from one client address.
+FACTOR_PAIR = Policy(
+    "factor-pair", free=5, first_seconds=1, ceiling_seconds=900, forget_seconds=HOUR, keeps_history=True
+)
+# The same from all addresses that have not shown a factor within 30 days. It may keep its owner from logging in with a
+# code there; a passkey, a recovery code, or a new password (which begins a new count) goes on (docs/adr/0131).
+FACTOR_ACCOUNT = Policy("factor-account", free=20, first_seconds=30, ceiling_seconds=900, forget_seconds=HOUR)
 # Redeeming a mailed code costs a password hash, so the number per client is limited.
 REDEEM_CLIENT = Policy("redeem-client", free=30, first_seconds=1, ceiling_seconds=30, forget_seconds=HOUR)
+# A sign-in by a provider that a client begins costs an item of the store until it expires; one that ends well is free.
+START_CLIENT = Policy("start-client", free=60, first_seconds=1, ceiling_seconds=30, forget_seconds=HOUR)
 
 # Security events of one kind that an account's own people cause, and mails that they cause to other addresses. Nothing
 # is refused to them; what exceeds this is neither kept nor mailed.

@@ -1,6 +1,8 @@
 """A short name for a browser or program, for mails and the account page. It uses our words only, because the header's
 text comes from a stranger."""
 
+from sluice.domain.phrases import later, phrase
+
 BROWSERS = (  # the first match wins, because browsers also name those listed below them
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -18,8 +20,8 @@ PROGRAMS = (
     ("Go-http-client/", "Go"),
 )
 SYSTEMS = (
-    ("iPhone", "an iPhone"),
-    ("iPad", "an iPad"),
+    ("iPhone", later("an iPhone")),
+    ("iPad", later("an iPad")),
     ("Android", "Android"),
     ("Windows", "Windows"),
     ("Mac OS X", "macOS"),
@@ -33,8 +35,8 @@ def device(user_agent: str) -> str:
     browser = _first(BROWSERS, user_agent)
     system = _first(SYSTEMS, user_agent)
     if not browser:
-        return next((name for sign, name in PROGRAMS if user_agent.startswith(sign)), "a program")
-    return f"{browser} on {system}" if system else browser
+        return next((name for sign, name in PROGRAMS if user_agent.startswith(sign)), phrase("a program"))
+    return phrase("%(browser)s on %(system)s", browser=browser, system=system) if system else browser
 
 
 def _first(known: tuple[tuple[str, str], ...], text: str) -> str:

@@ -32,6 +32,7 @@ class Chat:
     max_tokens: int | None = None
     shown: str | None = None  # a message of the branch that is shown, None for the newest
     files: Sequence[str] = ()  # ids of documents in which its answers are looked for
+    running: str | None = None  # the run that answers in it now
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sluice.domain.documents.uploads import FILE, UPLOAD
+
 MOST_VECTOR_STORES = 1_000  # an account's
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 MOST_ATTACHMENTS = 20_000  # an account's, in all of its vector stores
+MOST_UPLOADS, MOST_PARTS = 8, 1_000  # an account's live uploads; parts of one
+UPLOAD_MS = HOUR_MS
 
 
 class Unreadable(Exception):
@@ -26,6 +30,38 @@ class File:
     created_ms: int
     status: str = "uploaded"
     status_detail: str | None = None
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that arrives in parts. `status`: "pending", then "cancelled"; or "completing" once its parts were put
+    together, then "completed". `size_bytes`: as its caller said. `sent_bytes`, `parts`: of everything that was sent."""
+
+    account_id: str
+    upload_id: str
+    filename: str
+    purpose: str
+    size_bytes: int
+    created_ms: int
+    status: str = "pending"
+    sent_bytes: int = 0
+    parts: int = 0
+
+    @property
+    def file_id(self) -> str:
+        """The file's that it becomes: the same, however often it is completed."""
+        return FILE + self.upload_id.removeprefix(UPLOAD)
+
+    @property
+    def expires_ms(self) -> int:
+        return self.created_ms + UPLOAD_MS
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in ("pending", "completing")
+
+    def expired(self, now_ms: int) -> bool:
+        return self.is_open and self.expires_ms <= now_ms
 
 
 @dataclass(frozen=True)

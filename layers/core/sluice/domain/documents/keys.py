@@ -11,7 +11,9 @@ INDEX = "index"  # one database for each vector store
 VECTORS = "vectors"  # embeddings by the hash of their text
 BATCHES = "batches"  # files attached in one call
 RUNS = "runs"  # events of requests that outlive their connection
-KINDS = (CHANGES, FILES, TEXTS, INDEX, VECTORS, BATCHES, RUNS)
+ROWS = "rows"  # slices of batches of requests, and the results of their rows
+PARTS = "parts"  # of uploads that are not completed
+KINDS = (CHANGES, FILES, TEXTS, INDEX, VECTORS, BATCHES, RUNS, ROWS, PARTS)
 EVENT_KINDS = (FILES, CHANGES)
 WHOLE_STORE = "_"
 
@@ -59,3 +61,14 @@ def account_prefix(kind: str, account_id: str) -> str:
 def batch_key(account_id: str, store_id: str, batch_id: str = "") -> str:
     """Of all batches of the store, where no id is given."""
     return f"{BATCHES}/{account_id}/{store_id}/{batch_id}"
+
+
+def part_key(account_id: str, upload_id: str, part_id: str = "") -> str:
+    """The folder of the upload, where no id is given."""
+    return f"{PARTS}/{account_id}/{upload_id}/{part_id}"
+
+
+def rows_key(account_id: str, batch_id: str, part: str, *lines: int) -> str:
+    """Of a batch of requests. `part`: `in` (a slice, by its first line), `row` (a result, by its slice's first line and
+    its own), `out` or `err` (the results of a slice). Without lines: the folder."""
+    return "/".join((ROWS, account_id, batch_id, part, *(f"{line:07d}" for line in lines)))

@@ -1,4 +1,4 @@
-"""Names and sizes of uploaded files, and ids of files and vector stores."""
+"""Names and sizes of uploaded files, and ids of files, vector stores and uploads."""
 
 import hashlib
 import re
@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from sluice.domain.errors import FieldProblem, ValidationFailed
 from sluice.domain.ids import ulid, ulid_of
+from sluice.domain.phrases import phrase
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 MIB = 1024 * 1024
 FILENAME_CHARACTERS, ENDING_CHARACTERS = 255, 16
 MAX_ATTRIBUTES, KEY_CHARACTERS, VALUE_CHARACTERS = 16, 64, 512
-FILE, STORE, BATCH = "file_", "vs_", "vsfb_"
-IDENTIFIER = re.compile(r"(file|vs|vsfb)_[0-9A-HJKMNP-TV-Z]{26}")
+FILE, STORE, BATCH, UPLOAD, PART = "file_", "vs_", "vsfb_", "upload_", "part_"
+IDENTIFIER = re.compile(r"(file|vs|vsfb|upload|part)_[0-9A-HJKMNP-TV-Z]{26}")
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 Attributes = Mapping[str, str | float | bool]
@@ -33,14 +34,16 @@ def is_id(prefix: str, text: str) -> bool:
     return text.startswith(prefix) and IDENTIFIER.fullmatch(text) is not None
 
 
-def clean_filename(sent: str) -> str:
+def clean_filename(sent: str, field: str = "file") -> str:
     """The last part of the sent path, without characters that could make it look like another name.
     Errors: ValidationFailed (empty or too long)."""
     name = UNPRINTABLE.sub("", re.split(r"[/\\]", sent)[-1]).strip()
     if not name or name in (".", ".."):
-        raise ValidationFailed((FieldProblem("file", "The file needs a name."),))
+        raise ValidationFailed((FieldProblem(field, "The file needs a name."),))
     if len(name) > FILENAME_CHARACTERS:
-        raise ValidationFailed((FieldProblem("file", f"A file name has {FILENAME_CHARACTERS} characters at most."),))
+        raise ValidationFailed(
+            (FieldProblem(field, phrase("A file name has %(most)s characters at most.", most=FILENAME_CHARACTERS)),)
+        )
     return name
 
 

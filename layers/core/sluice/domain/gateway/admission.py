@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from sluice.domain.gateway import buckets
 from sluice.domain.gateway.leases import LEASE_MS, Lease
+from sluice.domain.gateway.publishable import PublicTerms, day_number
 from sluice.domain.periods import period_of
+from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.pricing import Prices
 
 GOOD = "good"
@@ -47,7 +49,8 @@ class TokenLimits:
 @dataclass(frozen=True)
 class TokenUse:
     """The limits of a family of API tokens (an API token and those that it was rotated into), and what they have used
-    together: `tokens` and `micro_usd` in the month `period`, those of running requests included."""
+    together: `tokens` and `micro_usd` in the month `period`, those of running requests included. `public`: of a
+    publishable one, which has had `day_requests` on the day `day` (days since 1970, UTC)."""
 
     limits: TokenLimits
     tat_requests_ns: int = 0
@@ -55,6 +58,13 @@ class TokenUse:
     period: int = 0
     tokens: int = 0
     micro_usd: int = 0
+    public: PublicTerms | None = None
+    day: int = 0
+    day_requests: int = 0
+
+    def charged_day(self, now_ns: int) -> int:
+        """Never earlier than the one that is counted, because the clocks of processes differ."""
+        return max(self.day, day_number(now_ns))
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,10 @@ class Grant:
     plan_version: int | None = None
     own: Mapping[str, int] | None = None
 
+    def running(self, *, rows: bool) -> int:
+        """How many leases there are of rows of batches, or of all else."""
+        return sum(lease.is_row == rows for lease in self.leases.values())
+
     @property
     def use(self) -> TokenUse:
         """The account's own limits and counters, in the form of an API token's."""
@@ -104,8 +118,10 @@ class Grant:
 class AdmissionRequest:
     """What one request wants; `reserve_tokens` is a safe upper bound of prompt and completion together, and
     `reserve_micro_usd` of its cost by `prices`. `family`: of its API token; empty: the token's own id.
-    `upstream`: the model server that is asked first; empty for `local`. `epoch`: of a run, which counted as
-    a request a minute when it was submitted; 0 for all others."""
+    `upstream`: the model server that is asked first; empty for `local`. `epoch`: of a run, 0 for all others. `origin`:
+    of the page that asks with a publishable API token, empty if none is named; None for other tokens. `at_once`: of a
+    run that is executed where it was submitted; others counted as a request a minute before. `price_percent`: of a row
+    of a batch, what it costs of the model's prices; None for all else."""
 
     account_id: str
     request_id: str
@@ -119,6 +135,19 @@ class AdmissionRequest:
     prices: Prices | None = None
     upstream: str = ""
     epoch: int = 0
+    origin: str | None = None
+    at_once: bool = False
+    price_percent: int | None = None
+
+    @property
+    def is_row(self) -> bool:
+        """Rows count against no requests and tokens a minute, and have a concurrency of their own."""
+        return self.price_percent is not None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its admission counts as a request a minute."""
+        return self.epoch == 0 or self.at_once
 
     @property
     def of_family(self) -> str:
@@ -132,14 +161,16 @@ class TokenForms:
     requests_busy: bool
     tokens_busy: bool
     new_period: bool
+    new_day: bool = False
 
 
 @dataclass(frozen=True)
 class Forms:
     """The form of each condition. Expressions have no max(), so each bucket and the period have two forms.
 
-    `closed`: a limit is 0, or the request is larger than the bucket, so no arithmetic could admit it; the write is made
-    with a condition that cannot hold, because the guess may be stale and the refusal must come from the store.
+    `closed`: a limit is 0, or the request is larger than the bucket, or its page's origin is not allowed, so no
+    arithmetic could admit it; the write is made with a condition that cannot hold, because the guess may be stale and
+    the refusal must come from the store.
     `new_money`: the first request of the month that costs money. `own`: None for an API token without limits.
     """
 
@@ -155,8 +186,9 @@ class Forms:
 class Refund:
     """Which counters still hold what a request reserved: those of a later month do not, nor those of an API token whose
     limits were removed. `family`: its limits are there; `family_month`: they count the request's month.
-    `requests_ns`, `family_requests_ns`: what to give back of the requests a minute, too. `withdrawn_ms`: when an
-    admission was taken back (Unix ms); 0 for a settlement."""
+    `requests_ns`, `family_requests_ns`: what to give back of the requests a minute, too; `family_day`: and one request
+    of this day. `withdrawn_ms`: when an admission was taken back (Unix ms); 0 for a settlement. `last`: only if the
+    account has no other lease, and then it leaves the index of leases, too."""
 
     quota: bool
     money: bool
@@ -164,7 +196,9 @@ class Refund:
     family_month: bool
     requests_ns: int = 0
     family_requests_ns: int = 0
+    family_day: int = 0
     withdrawn_ms: int = 0
+    last: bool = False
 
 
 def charge_period(grant_period: int, now_ms: int) -> int:
@@ -180,12 +214,25 @@ def forms_for(grant: Grant, request: AdmissionRequest, now_ns: int) -> Forms:
         tokens_busy=grant.tat_tokens_ns > now_ns,
         new_period=period > grant.period,
         closed=limits.any_zero
-        or request.reserve_tokens > min(limits.tpm, limits.monthly_tokens)
+        or request.reserve_tokens > limits.monthly_tokens
+        or (request.reserve_tokens > limits.tpm and not request.is_row)
         or is_over(request.reserve_micro_usd, grant.monthly_micro_usd)
-        or (own is not None and _is_closed(own.limits, request)),
+        or (own is not None and _is_closed(own.limits, request))
+        or not is_welcome(own, request.origin),
         new_money=request.reserve_micro_usd > 0 and period > grant.money_period,
-        own=TokenForms(own.tat_requests_ns > now_ns, own.tat_tokens_ns > now_ns, period > own.period) if own else None,
+        own=_token_forms(own, period, now_ns) if own else None,
     )
+
+
+def _token_forms(own: TokenUse, period: int, now_ns: int) -> TokenForms:
+    new_day = own.public is not None and own.charged_day(now_ns) > own.day
+    return TokenForms(own.tat_requests_ns > now_ns, own.tat_tokens_ns > now_ns, period > own.period, new_day)
+
+
+def is_welcome(use: TokenUse | None, origin: str | None) -> bool:
+    """Whether a publishable API token may be used from this origin. Without its terms, from none. `origin`: None for
+    other tokens, which may be used from everywhere."""
+    return origin is None or (use is not None and use.public is not None and origin in use.public.origins)
 
 
 def is_over(wanted: int, limit: int | None) -> bool:
@@ -195,7 +242,7 @@ def is_over(wanted: int, limit: int | None) -> bool:
 def _is_closed(limits: TokenLimits, request: AdmissionRequest) -> bool:
     return (
         limits.any_zero
-        or is_over(request.reserve_tokens, limits.tpm)
+        or (is_over(request.reserve_tokens, limits.tpm) and not request.is_row)
         or is_over(request.reserve_tokens, limits.monthly_tokens)
         or is_over(request.reserve_micro_usd, limits.monthly_micro_usd)
     )
@@ -214,16 +261,37 @@ def refund_for(lease: Lease, grant: Grant | None = None) -> Refund:
     )
 
 
-def without_request(refund: Refund, lease: Lease, grant: Grant, now_ms: int) -> Refund:
-    """The refund of an admission that is taken back: the request does not count, unless it is a run's, which counted
-    before. `grant`: as it stood after it."""
+def without_lease(grant: Grant, lease: Lease, record: LedgerRecord) -> Grant:
+    """The grant after a settlement of which every counter was there (`refund_for(lease)`)."""
+    used, cost = record.total_tokens, record.cost_micro_usd or 0
+    unused, saved = lease.reserved_tokens - used, lease.reserved_micro_usd - cost
+    own, uses = grant.token_limits.get(lease.family), grant.token_limits
+    if own is not None:
+        tat_ns = own.tat_tokens_ns - lease.family_unused_ns(used)
+        after = replace(own, tat_tokens_ns=tat_ns, tokens=own.tokens - unused, micro_usd=own.micro_usd - saved)
+        uses = {**uses, lease.family: after}
+    changed = {
+        "tat_tokens_ns": grant.tat_tokens_ns - lease.unused_ns(used),
+        "leases": {name: held for name, held in grant.leases.items() if name != record.request_id},
+        "period_tokens": grant.period_tokens - unused,
+        "period_micro_usd": grant.period_micro_usd - saved,
+        "token_limits": uses,
+    }
+    return Grant(**(vars(grant) | changed))  # `replace` takes three times as long
+
+
+def without_request(refund: Refund, request: AdmissionRequest, lease: Lease, grant: Grant, now_ms: int) -> Refund:
+    """The refund of an admission that is taken back: the request does not count, unless it counted before. `grant`: as
+    it stood after it."""
     own = grant.token_limits.get(lease.family)
-    own_rpm = own.limits.rpm if own and refund.family and not lease.epoch else None
-    rpm = 0 if lease.epoch else grant.limits.rpm
+    own_rpm = own.limits.rpm if own and refund.family and request.counts else None
+    rpm = grant.limits.rpm if request.counts else 0
+    counts_day = own and own.public and refund.family and own.day == day_number(now_ms * 1_000_000)
     return replace(
         refund,
         requests_ns=buckets.charge_ns(1, rpm) if rpm else 0,
         family_requests_ns=buckets.charge_ns(1, own_rpm) if own_rpm else 0,
+        family_day=own.day if own and counts_day else 0,
         withdrawn_ms=now_ms,
     )
 
@@ -231,9 +299,9 @@ def without_request(refund: Refund, lease: Lease, grant: Grant, now_ms: int) -> 
 def lease_for(request: AdmissionRequest, guess: Grant, now_ns: int) -> Lease:
     """The lease an admission would write: charged by the guessed limits, to the later of our month and the grant's."""
     now_ms = now_ns // 1_000_000
-    tpm, family = guess.limits.tpm, request.of_family
+    tpm, family = 0 if request.is_row else guess.limits.tpm, request.of_family
     own = guess.token_limits.get(family)
-    own_tpm = own.limits.tpm if own else None
+    own_tpm = own.limits.tpm if own and not request.is_row else None
     return Lease(
         expires_ms=now_ms + LEASE_MS,
         reserved_tokens=request.reserve_tokens,
@@ -249,4 +317,5 @@ def lease_for(request: AdmissionRequest, guess: Grant, now_ns: int) -> Lease:
         family_tokens_ns=buckets.charge_ns(request.reserve_tokens, own_tpm) if own_tpm else 0,
         upstream=request.upstream,
         epoch=request.epoch,
+        price_percent=request.price_percent,
     )

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from sluice.domain import quick_json
+
 # Quotes are escaped inside JSON strings, so these bytes can only be the key itself.
 STILL_RUNNING = (b'"finish_reason":null', b'"finish_reason": null')
 NO_USAGE = (b'"usage":null', b'"usage": null')
@@ -116,11 +118,10 @@ def whole(payloads: Iterable[bytes]) -> dict[str, Any]:
         if chunk.get("usage"):
             answer["usage"] = chunk["usage"]
         for part in chunk.get("choices", []):
-            index = part.get("index", 0)
-            if "delta" in part:
-                _fold_chat(choices.setdefault(index, _empty_chat(index)), part)
-            else:
-                _fold_text(choices.setdefault(index, _empty_text(index)), part)
+            index, is_chat = part.get("index", 0), "delta" in part
+            if (choice := choices.get(index)) is None:
+                choice = choices[index] = _empty_chat(index) if is_chat else _empty_text(index)
+            (_fold_chat if is_chat else _fold_text)(choice, part)
     usage = answer.pop("usage", None)
     if answer.get("object") == "chat.completion.chunk":
         answer["object"] = "chat.completion"
@@ -132,7 +133,7 @@ def whole(payloads: Iterable[bytes]) -> dict[str, Any]:
 
 def _parsed(payloads: Iterable[bytes]) -> list[dict[str, Any]]:
     """All in one call of the parser, because a call for each chunk takes three times as long."""
-    return json.loads((b"[" + b",".join(payloads) + b"]").decode())  # type: ignore[no-any-return]
+    return quick_json.loads(b"[" + b",".join(payloads) + b"]")  # type: ignore[no-any-return]
 
 
 def _empty_chat(index: int) -> dict[str, Any]:
@@ -146,9 +147,9 @@ def _empty_text(index: int) -> dict[str, Any]:
 
 def _fold_chat(choice: dict[str, Any], part: dict[str, Any]) -> None:
     delta, message = part["delta"] or {}, choice["message"]
-    for name in TEXTS:
-        if delta.get(name) is not None:
-            message[name] = (message.get(name) or "") + delta[name]
+    for name, text in delta.items():
+        if text is not None and name in TEXTS:
+            message[name] = (message.get(name) or "") + text
     if delta.get("tool_calls"):
         message["tool_calls"] = _merge_calls(message.get("tool_calls", []), delta["tool_calls"])
         message["content"] = message["content"] or None

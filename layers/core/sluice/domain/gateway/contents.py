@@ -1,6 +1,7 @@
 """Logged prompts and answers: stored apart from the ledger, cut to size, and for a limited time."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_TEXT_BYTES = 16 * 1024  # of UTF-8, including the mark of the cut
 CUT_MARK = "… [cut]"
@@ -13,6 +14,14 @@ class LoggedContent:
 
     prompt: str
     response: str
+
+
+class Kept(NamedTuple):
+    """What is logged of a request, when, and until when (Unix seconds)."""
+
+    content: LoggedContent
+    now_ms: int
+    expires_s: int
 
 
 def cut(text: str, max_bytes: int = MAX_TEXT_BYTES) -> str:

@@ -9,7 +9,17 @@ from dataclasses import replace
 
 from sluice.domain import errors
 from sluice.domain.gateway import buckets
-from sluice.domain.gateway.admission import GOOD, AdmissionRequest, Grant, TokenLimits, TokenUse, charge_period, is_over
+from sluice.domain.gateway.admission import (
+    GOOD,
+    AdmissionRequest,
+    Grant,
+    TokenLimits,
+    TokenUse,
+    charge_period,
+    is_over,
+    is_welcome,
+)
+from sluice.domain.gateway.publishable import day_left_seconds
 from sluice.domain.periods import period_ends_ms
 
 MAX_BLOCK_SECONDS = 900
@@ -26,15 +36,18 @@ def decide(grant: Grant, request: AdmissionRequest, now_ns: int) -> errors.Sluic
     now_ms = now_ns // 1_000_000
     uses = _uses(grant, request.of_family)
     refusals = (_never_fits(whose, use.limits, request) for whose, use in uses)
-    refusal = caller_refusal(grant, request.token_id, now_ms) or next(filter(None, refusals), None)
+    refusal = caller_refusal(grant, request.token_id, now_ms) or _not_welcome(grant, request)
+    refusal = refusal or next(filter(None, refusals), None)
     if refusal is not None:
         return refusal
     period = charge_period(grant.period, now_ms)
     waits = [_blocked(grant, now_ms)]
     for whose, use in uses:
         waits += _month(whose, use, request, period, now_ms)
-        waits += _rates(whose, use, request.reserve_tokens, now_ns, is_run=request.epoch > 0)
-    return _longest(waits) or _concurrency(grant)
+        tokens = 0 if request.is_row else request.reserve_tokens
+        waits += _rates(whose, use, tokens, now_ns, is_run=not request.counts)
+        waits.append(_day(use, now_ns))
+    return _longest(waits) or _concurrency(grant, rows=request.is_row)
 
 
 def decide_malformed(grant: Grant, token_id: str, now_ns: int, family: str = "") -> errors.SluiceError | None:
@@ -44,6 +57,7 @@ def decide_malformed(grant: Grant, token_id: str, now_ns: int, family: str = "")
     waits = [_blocked(grant, now_ms)]
     for whose, use in _uses(grant, family or token_id):
         waits += _rates(whose, replace(use, limits=TokenLimits(use.limits.rpm)), 0, now_ns)
+        waits.append(_day(use, now_ns))
     return caller_refusal(grant, token_id, now_ms) or _longest(waits)
 
 
@@ -57,6 +71,23 @@ def caller_refusal(grant: Grant, token_id: str, now_ms: int) -> errors.SluiceErr
     return None if grant.standing == GOOD else errors.AccountSuspended()
 
 
+def _not_welcome(grant: Grant, request: AdmissionRequest) -> errors.Forbidden | None:
+    if is_welcome(grant.token_limits.get(request.of_family), request.origin):
+        return None
+    return origin_refused(request.origin or "")
+
+
+def origin_refused(origin: str) -> errors.Forbidden:
+    where = f"the origin {origin[:200]!r}" if origin else "a request without an Origin header"
+    return errors.Forbidden(f"This publishable API token is not for {where}. Its owner can add origins to it.")
+
+
+def _day(use: TokenUse, now_ns: int) -> errors.Throttled | None:
+    if use.public is None or use.charged_day(now_ns) > use.day or use.day_requests < use.public.daily_requests:
+        return None
+    return errors.DailyRequestsUsedUp(day_left_seconds(now_ns), use.public.daily_requests)
+
+
 def _uses(grant: Grant, family: str) -> list[tuple[str, TokenUse]]:
     """Limits and counters of the account and, if it has its own, of the API token, each with its name for messages."""
     own = grant.token_limits.get(family)
@@ -65,7 +96,7 @@ def _uses(grant: Grant, family: str) -> list[tuple[str, TokenUse]]:
 
 def _never_fits(whose: str, limits: TokenLimits, request: AdmissionRequest) -> errors.SluiceError | None:
     limit = limits.tpm
-    if not limit or request.reserve_tokens <= limit:
+    if not limit or request.reserve_tokens <= limit or request.is_row:
         return None
     return errors.InvalidModelRequest(
         f"This request may take {request.reserve_tokens} tokens, more than {whose} limit of {limit} tokens "
@@ -119,8 +150,8 @@ def _longest(waits: Iterable[errors.Throttled | None]) -> errors.Throttled | Non
     return max((w for w in waits if w is not None), key=lambda w: w.retry_after_seconds, default=None)
 
 
-def _concurrency(grant: Grant) -> errors.SluiceError | None:
-    if len(grant.leases) < grant.limits.concurrency:
+def _concurrency(grant: Grant, *, rows: bool) -> errors.SluiceError | None:
+    if grant.running(rows=rows) < grant.limits.concurrency:
         return None
     return errors.TooManyConcurrentRequests()
 

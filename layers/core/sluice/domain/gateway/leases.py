@@ -27,6 +27,7 @@ class Lease:
     `prices` and `reserved_micro_usd` are those of the admission, so that a request costs what it was promised to.
     `upstream`: the model server that is asked; empty for `local`, because every byte of a grant counts.
     `epoch`: of a run, which attempt or life of it holds the lease; 0 for a request that is no run (ADR 120).
+    `price_percent`: of a row of a batch, what it costs of the model's prices; None for all else (ADR 123).
     `family`: of an API token with limits of its own, whose counters were charged too; empty for other tokens.
     """
 
@@ -46,6 +47,11 @@ class Lease:
     family_tokens_ns: int = 0
     upstream: str = ""
     epoch: int = 0
+    price_percent: int | None = None
+
+    @property
+    def is_row(self) -> bool:
+        return self.price_percent is not None
 
     def expired(self, now_ms: int) -> bool:
         return self.expires_ms <= now_ms

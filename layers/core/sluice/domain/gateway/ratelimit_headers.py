@@ -1,7 +1,8 @@
 """Rate-limit headers: OpenAI's (`x-ratelimit-*`) and the IETF draft's (draft-ietf-httpapi-ratelimit-headers-10)."""
 
-from sluice.domain.gateway.admission import Grant
+from sluice.domain.gateway.admission import Grant, TokenUse
 from sluice.domain.gateway.buckets import SECOND_NS, full_in_ns, remaining_units
+from sluice.domain.gateway.publishable import day_left_seconds
 
 
 def duration(nanoseconds: int) -> str:
@@ -31,4 +32,20 @@ def headers(grant: Grant, now_ns: int) -> dict[str, str]:
         states.append(f'"{name}";r={remaining};t={-(-reset_ns // SECOND_NS)}')
     result["RateLimit-Policy"] = ", ".join(policies)
     result["RateLimit"] = ", ".join(states)
+    return result
+
+
+def of_visitor(use: TokenUse | None, rpm: int, tat_ns: int, now_ns: int) -> dict[str, str]:
+    """For a visitor of a publishable API token: `requests` are the visitor's of a minute (`rpm` 0: not told),
+    `requests-day` those of all visitors of a UTC day."""
+    result: dict[str, str] = {}
+    if rpm:
+        result["x-ratelimit-limit-requests"] = str(rpm)
+        result["x-ratelimit-remaining-requests"] = str(remaining_units(tat_ns, rpm, now_ns))
+        result["x-ratelimit-reset-requests"] = duration(full_in_ns(tat_ns, now_ns))
+    if use is not None and use.public is not None:
+        used = use.day_requests if use.charged_day(now_ns) == use.day else 0
+        result["x-ratelimit-limit-requests-day"] = str(use.public.daily_requests)
+        result["x-ratelimit-remaining-requests-day"] = str(max(0, use.public.daily_requests - used))
+        result["x-ratelimit-reset-requests-day"] = duration(day_left_seconds(now_ns) * SECOND_NS)
     return result

@@ -12,7 +12,7 @@ from sluice.domain.ids import random_id
 SCHEMA = 2  # schema 1 had an empty account id in mails without an account
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
-KEPT_S = 7 * 24 * 3600  # longer than any code's lifetime, because redeeming a code reads its mail
+KEPT_S = 7 * 24 * 3600  # no shorter than any code's lifetime, because redeeming a code reads its mail
 
 
 class Kind(StrEnum):
@@ -27,12 +27,24 @@ class Kind(StrEnum):
     QUOTA_100 = "quota_100"
     NEW_SIGN_IN = "new_sign_in"
     PASSWORD_CHANGED = "password_changed"
+    INVITATION = "invitation"
+    FACTOR_ADDED = "factor_added"
+    FACTOR_REMOVED = "factor_removed"
+    FACTORS_THROTTLED = "factors_throttled"
+    RECOVERY_CODE_USED = "recovery_code_used"
+    RECOVERY_CODES_RENEWED = "recovery_codes_renewed"
+    IDENTITY_LINKED = "identity_linked"
+    IDENTITY_REMOVED = "identity_removed"
+    TEST = "test"
+    TOKEN_EXPIRING = "token_expiring"
+    WEBHOOK_DISABLED = "webhook_disabled"
 
 
 CODE_LIFE_MS: Mapping[str, int] = {
     Kind.VERIFY_EMAIL: 24 * HOUR_MS,
     Kind.RESET_PASSWORD: 30 * MINUTE_MS,
     Kind.CHANGE_EMAIL: 24 * HOUR_MS,
+    Kind.INVITATION: 7 * 24 * HOUR_MS,
 }
 NOTICE_LIFE_MS = 3 * 24 * HOUR_MS  # a notice older than this is no longer news
 
@@ -42,7 +54,8 @@ class Mail:
     """`due_ms`: when the next attempt may start; while an attempt runs, when it counts as dead.
 
     After `expires_ms` the mail is not sent. `data` holds the values its template shows: text and whole numbers.
-    `repeats`: the earlier mail whose code this one carries again, if any.
+    `repeats`: the earlier mail whose code this one carries again, if any. `language`: of its text;
+    empty: the site's first.
     """
 
     mail_id: str
@@ -58,6 +71,7 @@ class Mail:
     sent_ms: int | None = None
     problem: str = ""
     repeats: str = ""
+    language: str = ""
     schema: int = SCHEMA
 
 
@@ -69,10 +83,12 @@ def new_mail(
     now_ms: int,
     data: Mapping[str, str | int] | None = None,
     mail_id: str = "",
+    language: str = "",
 ) -> Mail:
     """A mail ready to be queued. Pass `mail_id` to send a mail only once even if it is queued several times."""
     expires_ms = now_ms + CODE_LIFE_MS.get(kind, NOTICE_LIFE_MS)
-    return Mail(mail_id or random_id("mail_"), kind, account_id, to, now_ms, expires_ms, now_ms, data or {})
+    mail_id = mail_id or random_id("mail_")
+    return Mail(mail_id, kind, account_id, to, now_ms, expires_ms, now_ms, data or {}, language=language)
 
 
 def once_id(*parts: str | int) -> str:

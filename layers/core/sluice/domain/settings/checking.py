@@ -7,14 +7,14 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from sluice.domain.settings.owners import KEY, REMEDIES, Model, OwnersSettings, Upstream
+from sluice.domain.settings.owners import KEY, REMEDIES, Model, OwnersSettings, SignIn, Upstream
 from sluice.domain.settings.terms import PRICES
 
 Place = tuple[str | int, ...]
 MAX_PROBLEMS = 20  # that one answer lists
 SHOWN_CHARACTERS = 40
-HIDDEN = ("key", "url")  # their values are not shown, because one may be a secret or hold one
-LISTS = ("upstreams", "models", "plans")
+HIDDEN = ("key", "url", "issuer")  # their values are not shown, because one may be a secret or hold one
+LISTS = ("sign_in", "upstreams", "models", "plans")
 MISSING, UNKNOWN = "missing", "extra_forbidden"
 UNLIKE = (
     'names "{}" and "{}", which are called in different ways. '
@@ -137,6 +137,9 @@ def _table(place: Place) -> type[BaseModel]:
 
 def _between_tables(found: OwnersSettings) -> Iterator[Problem]:
     yield from _site(found)
+    yield from _twice((("sign_in", n, "name"), one.name) for n, one in enumerate(found.sign_in))
+    for n, provider in enumerate(found.sign_in):
+        yield from _provider(n, provider)
     yield from _twice((("upstreams", n, "name"), one.name) for n, one in enumerate(found.upstreams))
     yield from _twice((("plans", n, "name"), one.name) for n, one in enumerate(found.plans))
     yield from _twice(_model_names(found))
@@ -151,6 +154,8 @@ def _between_tables(found: OwnersSettings) -> Iterator[Problem]:
 
 
 def _site(found: OwnersSettings) -> Iterator[Problem]:
+    if bool(found.site.terms_url) != bool(found.site.terms_version):
+        yield Problem(("site", "terms_version"), "and terms_url go together: set both, or neither.")
     if (found.site.sign_up == "domains") != bool(found.site.sign_up_domains):
         message = (
             'is "domains", but no domain is named. Add sign_up_domains = ["example.org"].'
@@ -159,6 +164,13 @@ def _site(found: OwnersSettings) -> Iterator[Problem]:
         )
         name = "sign_up" if found.site.sign_up == "domains" else "sign_up_domains"
         yield Problem(("site", name), message)
+
+
+def _provider(n: int, one: SignIn) -> Iterator[Problem]:
+    if one.kind == "oidc" and one.issuer is None:
+        yield Problem(("sign_in", n, "issuer"), 'is missing. Add issuer = "https://…", or write kind = "github".')
+    if one.kind == "github" and one.key is None:
+        yield Problem(("sign_in", n, "key"), 'is missing. GitHub needs one: add key = "env:NAME".')
 
 
 def _model_names(found: OwnersSettings) -> Iterator[tuple[Place, str]]:

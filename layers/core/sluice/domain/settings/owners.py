@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from sluice.domain.languages import LANGUAGES, Language
 from sluice.domain.usage.pricing import dollars, parse_usd
 
 MAX_LIMIT = 10**12
@@ -18,12 +19,14 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 MODEL = r"^[!-~]{1,256}$"
 DOMAIN = r"^[^\s@/:,*.-][^\s@/:,*]{0,252}\.[^\s@/:,*.]{2,63}$"
 KEY = r"^(env:[A-Za-z_][A-Za-z0-9_]{0,255}|file:[^\s\x00-\x1f][^\x00-\x1f]{0,1000}|ssm:[A-Za-z0-9_./-]{1,1000})$"
+PROVIDER = r"^[a-z0-9][a-z0-9-]{0,31}$"
 SIGN = r"^(none|sigv4:[a-z0-9-]{1,64})$"
 REMEDIES = {
     NAME: "is no name. Write letters, digits, dots, - and _, 64 at most, and begin with a letter or digit.",
     MODEL: "is no name of a model. Write 1 to 256 characters of ASCII without blanks.",
     DOMAIN: 'is no domain of mail addresses. Write one such as "example.org".',
     KEY: 'must say where the key is, and not be the key. Write "env:NAME", "file:/a/path" or "ssm:NAME".',
+    PROVIDER: "is no name of a provider. Write small letters, digits and -, 32 at most: it is part of an address.",
     SIGN: 'must be "none" or "sigv4:SERVICE", such as "sigv4:bedrock".',
 }
 
@@ -58,6 +61,15 @@ def _url(text: str) -> str:
     return text
 
 
+def _issuer(text: str) -> str:
+    """Without the path of the description, which many providers give instead."""
+    text = _url(text).removesuffix("/.well-known/openid-configuration")
+    host = urlsplit(text).hostname
+    if not text.startswith("https://") and host not in ("127.0.0.1", "::1", "localhost"):
+        raise ValueError('is no https address. Write the provider\'s issuer, such as "https://accounts.example.com"')
+    return text
+
+
 Usd = Annotated[str, BeforeValidator(_usd, json_schema_input_type=str | float)]
 Count = Annotated[int, Field(strict=True, ge=0, le=MAX_LIMIT)]
 Flag = Annotated[bool, Field(strict=True)]
@@ -67,6 +79,7 @@ ModelName = Annotated[str, Field(pattern=MODEL)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Domain = Annotated[str, Field(pattern=DOMAIN)]
 Url = Annotated[str, Field(max_length=2000), AfterValidator(_url)]
+Issuer = Annotated[str, Field(max_length=500), AfterValidator(_issuer)]
 Secret = Annotated[str, Field(pattern=KEY)]
 Sign = Annotated[str, Field(pattern=SIGN)]
 
@@ -78,17 +91,43 @@ class Table(BaseModel):
 class Site(Table):
     name: Text = Field("Sluice", description="the site's name, on pages and in mails")
     contact: Annotated[str, Field(max_length=254)] = Field("", description="an address for people with questions")
-    languages: list[Literal["en", "zh-Hant", "ja"]] = Field(
-        ["en"], min_length=1, max_length=3, description="of pages and mails, the first where nothing else decides"
+    languages: list[Language] = Field(
+        list(LANGUAGES),
+        min_length=1,
+        max_length=3,
+        description="of pages and mails, the first where nothing else decides",
     )
     sign_up: Literal["open", "domains", "invited", "closed"] = Field(
         "open",
         description="who may make an account: `open` (anyone), `domains` (addresses of `sign_up_domains`), "
-        "`invited` or `closed` (nobody)",
+        "`invited` (people with an invitation, which also works in the two before) or `closed` (nobody)",
     )
     sign_up_domains: list[Domain] = Field([], max_length=200, description="of mail addresses, with `sign_up = domains`")
+    terms_url: Url | None = Field(
+        None, description="your terms of use, which everybody who has an account must accept before anything else"
+    )
+    terms_version: Annotated[str, Field(max_length=40)] = Field(
+        "", description="their version, such as a date; after another one everybody is asked again"
+    )
     allowed_origins: list[Origin] = Field(
         [], max_length=200, description="origins whose pages may call the API from a browser; `*` (any) for /v1 only"
+    )
+
+
+class SignIn(Table):
+    """A provider that people log in with (docs/sign-in.md)."""
+
+    name: Annotated[str, Field(pattern=PROVIDER)] = Field(description="its name in the address that it leads back to")
+    title: Text = Field(description="what people call it, on the buttons")
+    kind: Literal["oidc", "github"] = Field(
+        "oidc", description="`oidc`: any provider of OpenID Connect; `github`: GitHub, which is none"
+    )
+    issuer: Issuer | None = Field(
+        None, description="its issuer, below which its description is; of `github`: a server of your own"
+    )
+    client_id: Text = Field(description="as the provider calls this site")
+    key: Secret | None = Field(
+        None, description="where the client's secret is: `env:NAME`, `file:PATH` or `ssm:NAME`; left out: there is none"
     )
 
 
@@ -134,6 +173,9 @@ class Model(Table):
     max_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] | None = Field(
         None, description="the longest answer, which bounds what `second_usd` may cost"
     )
+    batch_percent: Annotated[int, Field(strict=True, ge=0, le=1000)] | None = Field(
+        None, description="what a row of a batch costs of these prices; left out: all of it, which is 100"
+    )
 
 
 class Plan(Table):
@@ -154,11 +196,27 @@ class Plan(Table):
         return self.model_dump(include={"rpm", "tpm", "concurrency", "monthly_tokens"}, exclude_none=True)
 
 
+class Webhooks(Table):
+    allow_private: Flag = Field(
+        False, description="accounts may have webhooks at http addresses and inside your own network"
+    )
+
+
+# Who changes one can have a secret of this server sent to any address, or reach what is inside.
+OPERATORS = ("sign_in", "upstreams", "webhooks")
+
+
 class OwnersSettings(Table):
     site: Site = Field(default_factory=Site)
+    sign_in: list[SignIn] = Field([], max_length=10)
     upstreams: list[Upstream] = Field([], max_length=50)
     models: list[Model] = Field([], max_length=200)
     plans: list[Plan] = Field([], max_length=50)
+    webhooks: Webhooks = Field(default_factory=Webhooks)
+
+    def operators(self) -> dict[str, Any]:
+        """The tables that only the operator changes."""
+        return self.model_dump(include=set(OPERATORS), exclude_defaults=True)
 
     @property
     def default_plan(self) -> Plan | None:

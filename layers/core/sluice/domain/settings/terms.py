@@ -59,7 +59,8 @@ class Terms:
     """`version` of the settings, 0 without any. `newest`: of those in the store, which may be broken. `prices`: by a
     model's id; none for models without a price. `aliases`: other names → the model's id. `upstreams`: all model
     servers; `routes`: by a model's id, those that answer it; none for models that name none. `max_seconds`: by a
-    model's id, its longest answer, of those that name one."""
+    model's id, its longest answer, of those that name one. `batch_percents`: by a model's id, what a row of a batch
+    costs of its prices, of those that name one."""
 
     version: int = 0
     newest: int = 0
@@ -70,6 +71,7 @@ class Terms:
     upstreams: tuple[UpstreamTerms, ...] = LOCAL_ALONE
     routes: Mapping[str, Route] = field(default_factory=dict)
     max_seconds: Mapping[str, int] = field(default_factory=dict)
+    batch_percents: Mapping[str, int] = field(default_factory=dict)
 
     def id_of(self, name: str) -> str:
         """The id of the model that a caller names."""
@@ -113,6 +115,7 @@ def terms_of(version: int, newest: int, settings: OwnersSettings) -> Terms:
         upstreams=tuple(map(_upstream, settings.upstreams)) or LOCAL_ALONE,
         routes={model.id: tuple(map(_step, model.upstreams)) for model in settings.models if model.upstreams},
         max_seconds={model.id: model.max_seconds for model in settings.models if model.max_seconds},
+        batch_percents={m.id: m.batch_percent for m in settings.models if m.batch_percent is not None},
     )
 
 

@@ -18,13 +18,14 @@ OPEN_QUOTE = r"Illegal character '\n'"
 AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 
 
-def parse(text: str, upstreams: Sequence[Mapping[str, Any]] = ()) -> OwnersSettings:
-    """`upstreams`: for a text that names none, as the settings hold them. Errors: WrongSettings, with lines."""
+def parse(text: str, operators: Mapping[str, Any] | None = None) -> OwnersSettings:
+    """`operators`: tables for a text that names none of them, as the settings hold them (`OPERATORS`). Errors:
+    WrongSettings, with lines."""
     if len(text) > MAX_CHARACTERS:
         raise WrongSettings([Problem((), f"The file is too long. Write {MAX_CHARACTERS:,} characters at most.")])
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     try:
-        raw = {"upstreams": list(upstreams), **tomllib.loads(text, parse_float=Decimal)}
+        raw = {**(operators or {}), **tomllib.loads(text, parse_float=Decimal)}
     except tomllib.TOMLDecodeError as exc:
         raise WrongSettings([_syntax(str(exc), text)]) from exc
     except (ValueError, RecursionError) as exc:  # a number of thousands of digits, a thousand brackets

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sluice.domain.settings.owners import OwnersSettings
 
 MAX_DOCUMENT_BYTES = 65_536
-NAMED_BY = {"upstreams": "name", "models": "id", "plans": "name"}
+NAMED_BY = {"sign_in": "name", "upstreams": "name", "models": "id", "plans": "name"}
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class LedgerRecord:
     """The model server that answered, or was asked last. None: no model was asked, or an earlier version wrote this."""
     upstream_micro_usd: int | None = None
     """What the answer cost the owner. None where its upstream has no prices of its own and no daily bound."""
+    price_percent: int | None = None
+    """Of a row of a batch: what it cost of the model's prices. None for all else."""
     estimated: bool = False
     """Whether the counts are made from the text, because the model server told none."""
 

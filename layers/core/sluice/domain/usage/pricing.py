@@ -3,7 +3,7 @@
 A cost is rounded up, once. A model without a price has no cost: None, which is not the same as 0.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 
 MILLION = 1_000_000
@@ -22,6 +22,11 @@ class Prices:
     request_micro_usd: int | None = None
     second_micro_usd: int | None = None
     max_seconds: int = 0
+
+    def at(self, percent: int) -> "Prices":
+        """For rows of batches. Each price is rounded up, to a micro-dollar of a million tokens."""
+        given = {name: value for name, value in vars(self).items() if name != "max_seconds" and value is not None}
+        return replace(self, **{name: -(-value * percent // 100) for name, value in given.items()})
 
 
 def cost_micro_usd(

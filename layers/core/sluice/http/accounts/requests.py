@@ -1,17 +1,19 @@
 """Requests and answers of registration, `/auth/…` and `/account…`."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictBool
 
-from sluice.domain.accounts.account import Account
+from sluice.domain.accounts.account import Account, Identity
 from sluice.domain.accounts.sessions import NewSession, Session
+from sluice.domain.languages import Language
 from sluice.domain.periods import rfc3339
 from sluice.domain.usage.pricing import usd
 from sluice.http.lazy_model import BaseModel
 
 if TYPE_CHECKING:  # an import only for a type would load the use case in every function
     from sluice.services.accounts.profile import Overview
+    from sluice.services.accounts.sign_in import FactorRequired
 
 # The domain checks addresses and new passwords; these bounds only reject what no rule would accept. A login has no
 # minimum length, because it only compares the password.
@@ -26,6 +28,8 @@ class RegisterBody(BaseModel):
     email: Email
     password: NewPassword
     name: str | None = Field(None, max_length=1024)  # only bounds the input; the domain has the rule
+    # Without bounds, as every mailed code, so that a wrong one is 400 and never 422.
+    invitation: str | None = Field(None, description="the code of an invitation, whose address `email` must be")
 
 
 class ResendBody(BaseModel):
@@ -74,6 +78,12 @@ class UpdateAccountBody(BaseModel):
 
     name: Annotated[str, Field(strict=True, max_length=1024)] | None = None  # the domain has the rule
     store_content: StrictBool | None = Field(None, description="`false` keeps prompts and responses out of the logs")
+    language: Language | Literal[""] | None = Field(
+        None, description="of pages and mails; empty: what the browser prefers"
+    )
+    terms: Annotated[str, Field(max_length=40)] | None = Field(
+        None, description="accepts the terms of use of this version, which `GET /account` names"
+    )
 
 
 class DeleteAccountBody(BaseModel):
@@ -122,6 +132,24 @@ class LoginAnswer(BaseModel):
         return cls(user=User.of(account), session=session)
 
 
+class LoginResult(BaseModel):
+    """`user` and `session`; or for an account with a second factor the other fields, and no session yet."""
+
+    user: User | None = None
+    session: IssuedSession | None = None
+    status: Literal["factor_required"] | None = None
+    challenge: str | None = Field(None, description="for `POST /auth/login/factor`, within 5 minutes; it is no session")
+    factors: list[str] | None = Field(None, description="the ways to go on: `totp`, `passkey`, `recovery_code`")
+    passkey: dict[str, Any] | None = Field(
+        None, description="`PublicKeyCredentialRequestOptionsJSON` of WebAuthn, where `factors` has `passkey`"
+    )
+
+    @classmethod
+    def required(cls, asked: "FactorRequired") -> "LoginResult":
+        ways = list(asked.ways)
+        return cls(status="factor_required", challenge=asked.challenge, factors=ways, passkey=asked.passkey)
+
+
 class SessionInfo(BaseModel):
     id: str
     created_at: str
@@ -155,7 +183,39 @@ class UsageInfo(BaseModel):
     cost_usd: float | None = Field(description="null: no request had a price")
 
 
+class TermsInfo(BaseModel):
+    url: str
+    version: str
+    accepted: str | None = Field(description="the version that was accepted last")
+    accepted_at: str | None
+
+
+class ProviderInfo(BaseModel):
+    id: str
+    name: str = Field(description="as people call it")
+    start_url: str = Field(description="open it in a browser: it leads to the provider, and back with a session")
+
+
+class ProviderList(BaseModel):
+    data: list[ProviderInfo]
+
+
+class IdentityInfo(BaseModel):
+    id: str
+    provider: str
+    issuer: str
+    email: str = Field(description="the address that the provider had verified")
+    linked_at: str
+
+    @classmethod
+    def of(cls, one: Identity) -> "IdentityInfo":
+        return cls.like(one, id=one.identity_id, linked_at=rfc3339(one.created_ms))
+
+
 class AccountInfo(User):
+    identities: list[IdentityInfo] = Field(description="sign-ins by other sites that are linked to the account")
+    language: Language | None = Field(description="of pages and mails; null: what the browser prefers")
+    terms: TermsInfo | None = Field(description="the terms of use; null: there are none")
     plan: str | None = Field(description="the name of the plan; null: there are no plans")
     limits: LimitsInfo
     usage: UsageInfo
@@ -165,7 +225,21 @@ class AccountInfo(User):
         period = f"{found.period // 100:04d}-{found.period % 100:02d}"
         usage = UsageInfo.like(found, period=period, cost_usd=usd(found.cost_micro_usd))
         limits = LimitsInfo.like(found.limits, monthly_usd=usd(found.grant.monthly_micro_usd))
-        return cls.like(User.of(found.account), plan=found.plan or None, limits=limits, usage=usage)
+        return cls.like(
+            User.of(found.account),
+            identities=[IdentityInfo.of(one) for one in found.account.identities.values()],
+            language=found.account.language or None,
+            terms=_terms(found) if found.terms_url else None,
+            plan=found.plan or None,
+            limits=limits,
+            usage=usage,
+        )
+
+
+def _terms(found: "Overview") -> TermsInfo:
+    at = found.account.terms_ms and rfc3339(found.account.terms_ms)
+    accepted = found.account.terms or None
+    return TermsInfo(url=found.terms_url, version=found.terms_version, accepted=accepted, accepted_at=at)
 
 
 class UpdatedAccount(AccountInfo):

@@ -83,6 +83,10 @@ class MessageBody(BaseModel):
         return self.model_dump(exclude={"content", "replaces", "model", "max_tokens", "retrieval"}, exclude_none=True)
 
 
+class FollowQuery(BaseModel):
+    starting_after: int = Field(-1, description="the `id` of the last event that came")
+
+
 class ChatInfo(BaseModel):
     id: str
     title: str

@@ -32,12 +32,16 @@ def prepared(claims: Claims, body: ResponseBody, history: list[Message]) -> Subm
     """Errors: InvalidModelRequest (not to be stored, or too long for it)."""
     if not body.stored:
         raise InvalidModelRequest("A background response has to be stored. Leave store out.", "store")
-    models = None if claims.models is None else list(claims.models)
-    told = {**vars(claims), "scopes": sorted(claims.scopes), "models": models}
     fields = json.loads(body.model_dump_json(by_alias=True, exclude_unset=True, exclude={"input"}))
-    ask = {"claims": told, "body": fields}
+    ask = {"claims": told_claims(claims), "body": fields}
     stored_responses().check_size(body.echoed(), history, ask)
     return Submission(claims, body, history, ask)
+
+
+def told_claims(claims: Claims) -> dict[str, Any]:
+    """As JSON takes them."""
+    models = None if claims.models is None else list(claims.models)
+    return {**vars(claims), "scopes": sorted(claims.scopes), "models": models}
 
 
 def claims_of(told: dict[str, Any]) -> Claims:
@@ -55,14 +59,16 @@ def submitted(submission: Submission) -> Response:
     keeps = grant is None or grant.store_content
     run = Run(account_id, g.server_request_id, stored.new_place(account_id), keeps_events=keeps)
     response = {**Assembly(run.response_id, run.created_ms // 1000, body.echoed()).response, "status": run.status}
-    if not stored.put(account_id, response, history, now_ms, run=ask):
+    if not stored.put(account_id, response, history, now_ms, run=ask, keeps=keeps):
         raise StoreUnavailable()
     try:
         runs().submit(run)
     except BaseException:
         stored.delete(account_id, run.response_id, now_ms)
         raise
-    answer = followed(run, response) if body.stream else _json(response)
+    if body.stream:
+        g.follows = run.response_id  # for a repetition of the request, which follows it again
+    answer = followed(claims, run, response, submitting=True) if body.stream else _json(response)
     if body.ignored:
         answer.headers[IGNORED] = ",".join(dict.fromkeys(body.ignored))
     return answer
@@ -74,18 +80,19 @@ def _json(response: dict[str, Any]) -> Response:
 
 def _run(account_id: str, response_id: str) -> Run | None:
     run_id = run_of(response_id)
-    return runs().rows.get(account_id, run_id) if run_id else None
+    run = runs().rows.get(account_id, run_id) if run_id else None
+    return run if run and not run.ask else None
 
 
-def retrieved(account_id: str, response_id: str, query: RetrieveQuery) -> Response:
+def retrieved(claims: Claims, response_id: str, query: RetrieveQuery) -> Response:
     """A response, or its events from after `starting_after` on. Errors: NotFound, StoreUnavailable."""
-    now_ms = gateway().now_ms()
+    account_id, now_ms = claims.account_id, gateway().now_ms()
     run = _run(account_id, response_id)
     stored = stored_responses().get(account_id, response_id, now_ms)
     response = as_it_stands(stored.response, run, now_ms)
     after = -1 if query.starting_after is None else query.starting_after
     if query.stream:
-        return followed(run, response, after) if run else replayed(response, after)
+        return followed(claims, run, response, after) if run else replayed(response, after)
     if run is not None and not run.keeps_events and response["status"] not in LIVE:
         stored_responses().delete(account_id, response_id, now_ms)
     return _json(response)
@@ -96,13 +103,15 @@ def cancelled(response_id: str) -> dict[str, Any]:
     claims = authenticate("inference")
     gateway().check_caller(claims)
     account_id, now_ms = claims.account_id, gateway().now_ms()
-    stored = stored_responses().get(account_id, response_id, now_ms)
+    stored_responses().get(account_id, response_id, now_ms)
     if run_of(response_id) is None:
         raise InvalidModelRequest("Only background responses can be cancelled.", "response_id")
     run = stop(account_id, response_id)
+    stored = stored_responses().get(account_id, response_id, now_ms)  # again: it may have ended meanwhile
     response = as_it_stands(stored.response, run, now_ms)
     if run is not None and response["status"] != stored.response["status"]:
-        stored_responses().put(account_id, response, stored.messages, now_ms, again=True)
+        keeps = run.keeps_events
+        stored_responses().put(account_id, response, stored.messages, now_ms, again=True, live=True, keeps=keeps)
     return response
 
 
@@ -110,6 +119,6 @@ def stop(account_id: str, response_id: str) -> Run | None:
     """End the run that makes the response, if any is live. → as it is now."""
     run = _run(account_id, response_id)
     if run is not None and run.is_live:
-        runs().rows.end(run, "cancelled")
+        runs().rows.end(run, "failed" if run.is_lost(gateway().now_ms()) else "cancelled")
         run = _run(account_id, response_id)
     return run

@@ -31,14 +31,18 @@ def bearer_token() -> str:
 
 def authenticate(scope: str | None) -> Claims:
     """The verified claims; a request may be local-only although its API token is not. Whether the API token is still
-    live is for admission to decide. Errors: InvalidApiToken, InsufficientScope where it lacks `scope`, and
-    InvalidModelRequest for a wrong header."""
+    live is for admission to decide. Errors: InvalidApiToken, InsufficientScope where it lacks `scope`,
+    InvalidModelRequest for a wrong header, and of a publishable one those of `publishable.judged`."""
     try:
         claims = peers.token_verifier().verify(bearer_token(), gateway().clock() // 1_000_000_000)
     except ApiTokenExpired as exc:
         known(exc.account_id, exc.token_id)
         raise
     known(claims.account_id, claims.token_id)
+    if claims.publishable:
+        from sluice.http.gateway.publishable import judged
+
+        claims = judged(claims)
     if scope is not None and scope not in claims.scopes:
         with gateway().authentication_first(claims):
             raise InsufficientScope(f"This API token lacks the scope {scope!r}.")

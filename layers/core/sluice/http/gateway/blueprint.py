@@ -2,11 +2,14 @@
 
 from flask import Blueprint, Response, g, request
 
+from sluice.domain.gateway.admission import Grant
 from sluice.domain.gateway.ratelimit_headers import headers as rate_headers
+from sluice.domain.gateway.ratelimit_headers import of_visitor
 from sluice.domain.ids import request_time_ms
 from sluice.domain.usage.pricing import dollars
-from sluice.http.gateway import waiting
+from sluice.http.gateway import repeats, waiting
 from sluice.http.gateway.context import speaks_anthropic
+from sluice.http.here import here
 from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone
 from sluice.services.gateway.places import Place
 from sluice.wiring.gateway import gateway, v1_places
@@ -39,27 +42,38 @@ def _leave_unanswered(exc: BaseException | None) -> None:
 
 def _finish(response: Response) -> Response:
     """A streamed answer outlives the request: its place is free when the last byte is sent or the caller is gone."""
-    known, status = g.get("known"), response.status_code
-    counts = known is not None and (status >= 400 or request.method == "POST")
+    asked, notes = here()
+    known, status = notes.get("known"), response.status_code
+    counts = known is not None and (status >= 400 or asked.method == "POST")
     grant = gateway().admission.seen(known[0]) if counts and status != 401 else None
     if grant is not None:  # admitted or refused; a 401 tells nothing about the account
-        for name, value in rate_headers(grant, gateway().clock()).items():
-            response.headers.add(name, value)  # nothing else sets these, so `add` spares the search that `update` makes
-    if known is not None and "error_code" in g:
+        response.headers._list += _rate_headers(grant).items()  # nothing else sets these, nor has line breaks
+    if known is not None and "error_code" in notes:
         _note_refusal(known[0], known[1], status)
-    if (settled := g.get("settled")) and (
+    if (settled := notes.get("settled")) and (
         cost_micro_usd := settled[0].cost_micro_usd
     ) is not None:  # a stream is not, yet
         response.headers[PRICE] = dollars(cost_micro_usd)
-    if asked := g.get("asked"):
-        response.headers[UPSTREAM] = asked[-1]
+    if upstreams := notes.get("asked"):
+        response.headers[UPSTREAM] = upstreams[-1]
     if speaks_anthropic():
-        response.headers["request-id"] = g.request_id  # where Anthropic's SDKs read it
+        response.headers["request-id"] = notes.request_id  # where Anthropic's SDKs read it
     waiting.tell(response)
-    place = g.pop("v1_place", None)
+    if "claim" in notes:
+        repeats.keep(response)
+    place = notes.pop("v1_place", None)
     if place is not None:
         response.call_on_close(place.leave)
     return response
+
+
+def _rate_headers(grant: Grant) -> dict[str, str]:
+    """A publishable API token tells its visitors theirs and its own, and nothing of the account."""
+    now_ns = gateway().clock()
+    if "public_family" not in g:
+        return rate_headers(grant, now_ns)
+    rpm, tat_ns = g.get("visit", (0, 0))
+    return of_visitor(grant.token_limits.get(g.public_family), rpm, tat_ns, now_ns)
 
 
 def _note_refusal(account_id: str, token_id: str, status: int) -> None:

@@ -9,7 +9,9 @@ from flask import Response
 
 from sluice.domain.errors import InvalidModelRequest, SluiceError
 from sluice.domain.gateway import images
+from sluice.domain.tokens import Claims
 from sluice.http.gateway.bearer import asked_model, authenticate
+from sluice.http.gateway.publishable import refuse_stored
 from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
 from sluice.http.gateway.stored_completions import check_size, keeping
 from sluice.http.gateway.streaming import Begun, ChatDialect, Dialect, FunctionCallDialect, OpenAIDialect
@@ -74,15 +76,19 @@ def named_fields(field_of: Callable[[str | None], str | None]) -> Iterator[None]
         raise
 
 
-def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, path: str, capability: str) -> Response:
-    """Chat and plain completions."""
-    claims = authenticate("inference")
-    with gateway().form_counted(claims):
-        body = parse_body(model_class)
-        model = asked_model(claims, body, capability)
-        images.check(model, body.images)
-        answers().check_grounding(claims, body.grounding)
-        check_size(body)
+def drafted(
+    claims: Claims,
+    body: ChatBody | CompletionBody,
+    endpoint: str,
+    path: str,
+    capability: str,
+) -> Asked:
+    """A completion before its answer. Errors: those of the body's form that need more than the body."""
+    model = asked_model(claims, body, capability)
+    images.check(model, body.images)
+    refuse_stored(claims, isinstance(body, ChatBody) and body.store, body.grounding)
+    answers().check_grounding(claims, body.grounding)
+    check_size(body)
     ignored: list[str] = []
     request = ModelRequest(
         claims,
@@ -102,15 +108,27 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
         plain = form(include_usage=body.include_usage, more=answer.own_fields)
         return keeping(answer, body, plain, ignored)
 
-    return answered(Asked(request, dialect, body.prompt_text, ignored, field_of=body.field_of))
+    return Asked(request, dialect, body.prompt_text, ignored, field_of=body.field_of)
+
+
+def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, path: str, capability: str) -> Response:
+    """Chat and plain completions."""
+    claims = authenticate("inference")
+    with gateway().form_counted(claims):
+        asked = drafted(claims, parse_body(model_class), endpoint, path, capability)
+    return answered(asked)
 
 
 def embed() -> dict[str, Any]:
     claims = authenticate("embeddings")
     with gateway().form_counted(claims):
-        body = parse_body(EmbeddingBody)
-        model = asked_model(claims, body, "embeddings")
-    request = ModelRequest(
+        request = embedding(claims, parse_body(EmbeddingBody))
+    return fetched(request)
+
+
+def embedding(claims: Claims, body: EmbeddingBody) -> ModelRequest:
+    """Errors: as `asked_model`."""
+    model = asked_model(claims, body, "embeddings")
+    return ModelRequest(
         claims, model, "embeddings", body.forwarded(), body.token_bound(), max_tokens=0, path="/v1/embeddings"
     )
-    return fetched(request)

@@ -8,6 +8,7 @@ from sluice.domain.tokens import Claims
 from sluice.domain.usage.calls import mark
 from sluice.http.errors import ledger_status, request_form
 from sluice.http.gateway.connection import watch
+from sluice.http.here import here
 from sluice.http.lambda_deadline import seconds_left
 from sluice.services.gateway.request import RequestContext
 
@@ -25,10 +26,17 @@ def speaks_anthropic() -> bool:
 def admitting(claims: Claims) -> RequestContext:
     """The context of a request to be admitted."""
     known(claims.account_id, claims.token_id)
+    asked, notes = here()
     status_of = partial(ledger_status, form="anthropic") if speaks_anthropic() else ledger_status
-    g.settled, g.asked = [], []
-    gone = watch(request.environ)
-    return RequestContext(g.server_request_id, status_of, gone, seconds_left, _call(), g.settled.append, g.asked.append)
+    notes.settled, notes.asked = [], []
+    gone = _stays if "claim" in notes else watch(asked.environ)
+    told = notes.settled.append, notes.asked.append
+    return RequestContext(notes.server_request_id, status_of, gone, seconds_left, _call(), *told)
+
+
+def _stays() -> bool:
+    """A request with an `Idempotency-Key` is answered also if its caller has gone, who may ask for the answer again."""
+    return False
 
 
 def _call() -> str | None:

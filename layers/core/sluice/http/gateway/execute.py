@@ -10,10 +10,12 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from sluice.domain import errors
 from sluice.domain.gateway.responses import Assembly
 from sluice.domain.runs import Run
+from sluice.domain.settings.terms import LOCAL
 from sluice.http.errors import ledger_status
 from sluice.http.gateway.background import claims_of
 from sluice.http.gateway.respond import Draft
@@ -23,7 +25,8 @@ from sluice.http.gateway.streaming import DONE, Body
 from sluice.services.gateway.answer import Answer
 from sluice.services.gateway.exchange import COME_AGAIN, ClientGone, Exchange
 from sluice.services.gateway.request import RequestContext, RunContext, Superseded
-from sluice.services.runs import Claimed
+from sluice.services.gateway.settle import Outcome
+from sluice.services.runs import Claimed, Watch
 from sluice.wiring.gateway import gateway, stored_responses
 from sluice.wiring.runs import runs
 
@@ -31,24 +34,30 @@ log = logging.getLogger("sluice.worker")
 
 BLOCK_SECONDS = 0.25  # the longest time that an event waits for others, while there are any
 BLOCK_BYTES = 64 * 1024
+ANSWERED = {"completed": "stop", "incomplete": "length"}  # status of a stored answer: why it ended
+UNFINISHED = ("failed", "incomplete")
 STORE_TRIES, STORE_PAUSE_SECONDS = 5, 1.0  # for the answer, which is lost without
 
 
-def execute(account_id: str, run_id: str, seconds_left: Callable[[], float]) -> None:
-    """Execute a run if it is this process's to execute. Errors: StoreUnavailable: the message is to come again."""
-    claimed = runs().claim(account_id, run_id)
-    if claimed is None:
-        return
+def execute(claimed: Claimed, seconds_left: Callable[[], float]) -> None:
+    """Errors: StoreUnavailable: the message is to come again."""
     now_ms, run = gateway().now_ms(), claimed.run
     run = replace(run, deaths=run.deaths + (claimed.taken is not None))
     try:
-        stored = stored_responses().get(account_id, run.response_id, now_ms)
+        stored = stored_responses().get(run.account_id, run.response_id, now_ms)
     except errors.NotFound:  # deleted
         runs().rows.end(run, "cancelled")
         return
-    told = stored.run or {}
-    body = ResponseBody.model_validate({**told["body"], "input": ""})
-    draft = Draft(claims_of(told["claims"]), body, stored.messages, now_ms, run)
+    if stored.run is None:  # it has ended, but a process died or still has to settle it, or to end the row
+        runs().close(claimed, _stored_outcome(stored.response, claimed))
+        return
+    try:
+        body = ResponseBody.model_validate({**stored.run["body"], "input": ""})
+        draft = Draft(claims_of(stored.run["claims"]), body, stored.messages, now_ms, run)
+    except (LookupError, TypeError, ValueError):
+        log.exception("a run cannot be read, and fails", extra={"request_id": run.run_id})
+        runs().close(claimed)
+        return
     _Execution(claimed, run, draft, seconds_left).run()
 
 
@@ -58,7 +67,9 @@ class _Execution:
         self._assembly = draft.empty("")
         self._epoch = run.epoch  # that the row has
         of_run = RunContext(claimed.epoch, claimed.taken, self._has_lease)
-        self._context = RequestContext(run.run_id, ledger_status, runs().watch(run), seconds_left, run=of_run)
+        self._context = RequestContext(
+            run.run_id, ledger_status, Watch(runs().rows, run).is_cancelled, seconds_left, run=of_run
+        )
         self._exchange: Exchange | None = None
 
     def _has_lease(self) -> None:
@@ -68,7 +79,10 @@ class _Execution:
     def run(self) -> None:
         try:
             body = self._begin()
-        except (Superseded, errors.Conflict):
+        except Superseded:
+            runs().end_settled(self._run)
+            return
+        except errors.Conflict:
             return
         except ClientGone:
             self._end()
@@ -99,7 +113,9 @@ class _Execution:
                 raise errors.StoreUnavailable("The response could not be stored.")
 
         self._assembly = self._draft.assembly(answer.sources)
-        return ResponsesDialect(self._assembly, store)
+        dialect = ResponsesDialect(self._assembly, store)
+        dialect.silence = b""  # a follower makes its own comments; a block of nothing else would have no number
+        return dialect
 
     def _stored(self, done: Assembly) -> bool:
         for _ in range(STORE_TRIES):
@@ -135,7 +151,7 @@ class _Execution:
         if status == "failed":
             self._draft.store(self._assembly)
         if status != "in_progress":
-            if runs().rows.end(self._run, "failed" if status == "failed" else "completed", self._epoch):
+            if runs().rows.end(self._run, status if status in UNFINISHED else "completed", self._epoch):
                 return
             now = runs().rows.get(self._run.account_id, self._run.run_id)
             if now is None or now.status != "cancelled":
@@ -169,3 +185,19 @@ class _Blocks:
             runs().events.put(self._run, self._first, bytes(self._waiting))
         self._waiting.clear()
         self._first, self._stored = self._next, time.monotonic()
+
+
+def _stored_outcome(response: dict[str, Any], claimed: Claimed) -> Outcome | None:
+    """Of an answer that a dead attempt has stored and maybe not settled; its last checkpoint may be older."""
+    if claimed.taken is None or response["status"] not in ANSWERED:
+        return None
+    used, lease = response["usage"], claimed.taken[0]
+    return Outcome(
+        200,
+        used["input_tokens"],
+        used["output_tokens"],
+        used["input_tokens_details"]["cached_tokens"],
+        finish_reason=ANSWERED[response["status"]],
+        settled_by="sweeper",
+        upstream=lease.upstream or LOCAL,
+    )

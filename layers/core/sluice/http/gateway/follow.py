@@ -4,8 +4,11 @@ Blocks of events have the sequence number of their first as their key, so the ne
 but where a stream is resumed. Each attempt numbers its events from a million of its own.
 """
 
+import math
 import re
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +17,7 @@ from flask import Response, request
 from sluice.domain import errors
 from sluice.domain.gateway.response_replay import ending, replay
 from sluice.domain.runs import EVENTS_AN_ATTEMPT, Run, as_it_stands
+from sluice.domain.tokens import Claims
 from sluice.http.gateway.connection import watch
 from sluice.http.gateway.named_events import encode
 from sluice.http.gateway.streaming import COMMENT, COMMENT_AFTER_SECONDS, DONE, OpenAIDialect, event_stream
@@ -23,6 +27,9 @@ from sluice.wiring.runs import runs
 
 LOOK_SECONDS = 0.1  # between two looks for the next block
 ROW_SECONDS = 1.0  # between two reads of the run's row
+CHECK_SECONDS = 3.0  # between two looks whether the follower's API token is live, as in any stream
+MOST_FOLLOWERS = 100  # streams of an account's background responses at once
+TOO_MANY = f"This account follows {MOST_FOLLOWERS} background responses already. Close some of the streams."
 NUMBER = re.compile(rb'"sequence_number":(\d+)')  # of an event: its second field
 LAST = re.compile(rb"event: response\.(completed|incomplete|failed)\n")
 
@@ -36,15 +43,43 @@ def _replay(response: dict[str, Any], after: int) -> bytes:
     return encode(event for event in replay(response) if event["sequence_number"] > after)
 
 
-def followed(run: Run, response: dict[str, Any], after: int = -1) -> Response:
-    return event_stream(_Following(run, response, after, watch(request.environ)))
+def followed(
+    claims: Claims, run: Run, response: dict[str, Any], after: int = -1, *, submitting: bool = False
+) -> Response:
+    """Errors: TooManyConcurrentRequests. `submitting`: the run is new, and the account's live runs are the bound."""
+    _followers.enter(claims.account_id, math.inf if submitting else MOST_FOLLOWERS)
+    return event_stream(_Following(claims, run, response, after, watch(request.environ)))
+
+
+class _Followers:
+    """How many of these streams each account has in this process, where each holds one of the places of /v1."""
+
+    def __init__(self) -> None:
+        self._lock, self._counts = threading.Lock(), Counter[str]()
+
+    def enter(self, account_id: str, most: float) -> None:
+        with self._lock:
+            if self._counts[account_id] >= most:
+                raise errors.TooManyConcurrentRequests(TOO_MANY)
+            self._counts[account_id] += 1
+
+    def leave(self, account_id: str) -> None:
+        with self._lock:
+            self._counts[account_id] -= 1
+            self._counts += Counter()  # forgets who has none
+
+
+_followers = _Followers()
 
 
 class _Following:
-    def __init__(self, run: Run, response: dict[str, Any], after: int, gone: Callable[[], bool]) -> None:
+    def __init__(
+        self, claims: Claims, run: Run, response: dict[str, Any], after: int, gone: Callable[[], bool]
+    ) -> None:
+        self._claims, self._checked = claims, time.monotonic()
         self._run, self._response, self._after, self._gone = run, response, after, gone
         self._attempt, self._at = -1, 0
-        self._sent = self._ended = False
+        self._sent = self._ended = self._closed = False
         self._ends = time.monotonic() + seconds_left()  # then the caller resumes it
         self._blocks = self._follow()
 
@@ -52,7 +87,11 @@ class _Following:
         return self._blocks
 
     def close(self) -> None:
+        """The server calls this when the stream has ended, and when the caller's connection broke."""
         self._blocks.close()  # type: ignore[attr-defined]
+        if not self._closed:
+            self._closed = True
+            _followers.leave(self._run.account_id)
 
     def _follow(self) -> Iterator[bytes]:
         said = time.monotonic()
@@ -74,7 +113,10 @@ class _Following:
             yield OpenAIDialect().failed(error)
 
     def _wait(self) -> None:
-        """For the next block, or until it is time to read the row again."""
+        """For the next block, or until it is time to read the row again. Errors: as `Gateway.check_caller`."""
+        if time.monotonic() - self._checked >= CHECK_SECONDS:
+            self._checked = time.monotonic()
+            gateway().check_caller(self._claims)
         until = time.monotonic() + ROW_SECONDS
         while time.monotonic() < until and not self._gone():
             time.sleep(LOOK_SECONDS)

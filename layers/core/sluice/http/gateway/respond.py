@@ -22,6 +22,7 @@ from sluice.http.gateway.bearer import asked_model, authenticate
 from sluice.http.gateway.complete import Asked, answered
 from sluice.http.gateway.context import admitting
 from sluice.http.gateway.messages import chat_bound
+from sluice.http.gateway.publishable import refuse_stored
 from sluice.http.gateway.responses import ResponsesDialect
 from sluice.http.gateway.responses_requests import InputTokensBody, ResponseBody, RetrieveQuery
 from sluice.http.gateway.stored_completions import sliced
@@ -78,8 +79,8 @@ class Draft:
         """The finished response says whether it was stored."""
         if self.body.stored:
             messages = [*self.history, *done.answer_messages()]
-            stored, again = stored_responses(), self.run is not None
-            kept = stored.put(self.claims.account_id, done.kept(), messages, self.now_ms, again=again)
+            stored, again, keeps = stored_responses(), self.run is not None, self.run is None or self.run.keeps_events
+            kept = stored.put(self.claims.account_id, done.kept(), messages, self.now_ms, again=again, keeps=keeps)
             done.response["store"] = kept
         return bool(done.response["store"])
 
@@ -92,17 +93,37 @@ def respond() -> Response:
     claims = authenticate("inference")
     with gateway().form_counted(claims):
         body = parse_body(ResponseBody)
-        model = asked_model(claims, body, "chat")
-        answers().check_grounding(claims, body.grounding)
-        now_ms = gateway().now_ms()
-        draft = Draft(claims, body, _history(claims, body, model, now_ms), now_ms)
+        model, draft = drafted(claims, body)
         if body.background:
             submission = background.prepared(claims, body, draft.history)
-        elif body.stored:
-            stored_responses().check_size(body.echoed(), draft.history)
     if body.background:
         return background.submitted(submission)
     return answered(draft.asked(model, draft.dialect))
+
+
+def drafted(claims: Claims, body: ResponseBody) -> tuple[dict[str, Any], Draft]:
+    """The model, and the response before its answer. Errors: those of the body's form that need more than the body."""
+    _unstored(claims, body)
+    model = asked_model(claims, body, "chat")
+    answers().check_grounding(claims, body.grounding)
+    now_ms = gateway().now_ms()
+    draft = Draft(claims, body, _history(claims, body, model, now_ms), now_ms)
+    if body.stored and not body.background:
+        stored_responses().check_size(body.echoed(), draft.history)
+    return model, draft
+
+
+def _unstored(claims: Claims, body: ResponseBody) -> None:
+    """What a publishable API token asks is not stored. Errors: Forbidden, where it says that it wants that."""
+    _refuse_stored(claims, body, body.store, body.background)
+    if claims.publishable:
+        body.store = False
+
+
+def _refuse_stored(claims: Claims, body: InputTokensBody, *more: object) -> None:
+    items = body.input if isinstance(body.input, list) else []
+    refers = any(item.type == "item_reference" for item in items)
+    refuse_stored(claims, body.previous_response_id, body.grounding, refers, *more)
 
 
 def _history(claims: Claims, body: InputTokensBody, model: dict[str, Any], now_ms: int) -> list[Message]:
@@ -130,6 +151,7 @@ def input_tokens() -> dict[str, Any]:
     claims = authenticate("inference")
     with gateway().form_counted(claims):
         body = parse_body(InputTokensBody)
+        _refuse_stored(claims, body)
         model = asked_model(claims, body, "chat")
         chat = _chat(body, _history(claims, body, model, gateway().now_ms()))
     count = gateway().count_tokens(claims, "responses.input_tokens", chat, admitting(claims))
@@ -154,7 +176,7 @@ def retrieve(response_id: str) -> Response:
     with gateway().authentication_first(claims):
         query = validated(RetrieveQuery, request.args.to_dict())
     gateway().check_caller(claims)
-    return background.retrieved(claims.account_id, response_id, query)
+    return background.retrieved(claims, response_id, query)
 
 
 def input_items(response_id: str) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from flask import Response, request
 
 from sluice.domain import errors
-from sluice.domain.documents.uploads import MIB
 from sluice.http.gateway.bearer import authenticate
 from sluice.http.gateway.connection import follow_reader
 from sluice.http.gateway.context import admitting
+from sluice.http.gateway.run_models import AnyBody
 from sluice.http.operation import raw_body
 from sluice.ports.gateway import Content, RunAnswer
 from sluice.services.gateway.exchange import ClientGone, Exchange
@@ -19,7 +19,6 @@ from sluice.wiring.gateway import gateway, runs
 log = logging.getLogger("sluice.stream")
 
 SCOPE = "inference"
-MAX_BYTES = 4 * MIB
 PASSED = ("content-type", "accept", "inference-header-content-length")
 # A model's answer is not ours. No browser shows it as a page of this site, and what is in it can do nothing here.
 SAFE = {
@@ -32,7 +31,7 @@ SAFE = {
 def run(name: str, capability: str, path: str) -> Response:
     claims = authenticate(SCOPE)
     with gateway().form_counted(claims):
-        request.max_content_length = MAX_BYTES
+        request.max_content_length = AnyBody.max_bytes
         body = raw_body()
         model = gateway().model_for(claims, name, capability)
     sent = {header: request.headers[header] for header in PASSED if header in request.headers}

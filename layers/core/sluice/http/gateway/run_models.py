@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
+from sluice.domain.documents.uploads import MIB
 from sluice.http.gateway.answers import Open
 from sluice.http.lazy_model import BaseModel
 
@@ -17,6 +18,7 @@ def _bytes(schema: dict[str, Any]) -> None:
 class AnyBody(BaseModel):
     model_config = ConfigDict(json_schema_extra=_bytes)
     media_type: ClassVar[str] = "*/*"
+    max_bytes: ClassVar[int] = 4 * MIB
 
 
 class InferenceBody(Open):

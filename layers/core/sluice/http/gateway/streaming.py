@@ -9,14 +9,15 @@ All work is done before the end of the answer, because Lambda may freeze the pro
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 import pydantic_core
 from flask import Response, request
+from werkzeug.datastructures import Headers
 
-from sluice.domain import errors
+from sluice.domain import errors, quick_json
 from sluice.domain.gateway import chunks
 from sluice.domain.gateway.function_calls import chunk_in_old_form, in_old_form
 from sluice.http.errors import InternalError, openai_envelope
@@ -54,11 +55,17 @@ class Keeper(Protocol):
 def whole_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: "Dialect") -> Response:
     """Errors: as `Exchange.events`; the exchange is settled in any case."""
     answer = dialect.whole(collect(exchange, stream, keeper))
-    return Response(pydantic_core.to_json(answer), 200, mimetype="application/json")
+    return _Sent(pydantic_core.to_json(answer), 200, mimetype="application/json")
 
 
-def collect(exchange: Exchange, stream: UpstreamStream, keeper: Keeper) -> list[bytes]:
-    """All chunks of an answer, for a caller who did not request a stream. Settles the exchange."""
+def collect(
+    exchange: Exchange,
+    stream: UpstreamStream,
+    keeper: Keeper,
+    before: Callable[[list[bytes]], object] = lambda payloads: None,
+) -> list[bytes]:
+    """All chunks of an answer, for a caller who did not request a stream. Settles the exchange. `before`: gets them
+    before that."""
     payloads: list[bytes] = []
     try:
         for payload in exchange.events(stream):
@@ -66,12 +73,13 @@ def collect(exchange: Exchange, stream: UpstreamStream, keeper: Keeper) -> list[
                 payloads.append(payload)
                 keeper.add(payload)
         reason = None
-        ends = [json.loads(payload) for payload in payloads if chunks.may_be_last(payload)]
+        ends = [quick_json.loads(payload) for payload in payloads if chunks.may_be_last(payload)]
         for chunk in ends:
             reason = chunks.finish_reason(chunk) or reason
             take_usage(stream, chunk)
         if ends and not any(chunk.get("usage") for chunk in ends):
             payloads.append(usage_chunk(stream, ends[-1]))
+        before(payloads)
         exchange.settle(200, reason)
     except BaseException as exc:
         exchange.fail(exc)
@@ -144,7 +152,11 @@ class FunctionCallDialect(ChatDialect):
 
 def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect) -> Response:
     """Errors before the first event: as `Exchange.events`; the exchange is settled. Later ones become stream events."""
-    body = Body(exchange, stream, keeper, dialect)
+    return begun(Body(exchange, stream, keeper, dialect))
+
+
+def begun(body: "Body") -> Response:
+    """As `streamed_answer`."""
     give_up = time.monotonic() + FIRST_EVENT_SECONDS
     for _ in body.beginning():
         if time.monotonic() > give_up:
@@ -156,13 +168,17 @@ def event_stream(body: Iterable[bytes]) -> Response:
     """`body` has a method `close`, which the server calls in any case."""
     follow_reader(request.environ)
     headers = {"X-Accel-Buffering": "no"}
-    return _Streamed(body, 200, headers, mimetype="text/event-stream")
+    return _Sent(body, 200, headers, mimetype="text/event-stream")
 
 
-class _Streamed(Response):
+class _Sent(Response):
+    """An answer of bytes with a body and without a location, so that Werkzeug need not look at its parts again."""
+
     def iter_encoded(self) -> Iterator[bytes]:
-        """The body as it is, because it consists of bytes, and Werkzeug would look at the type of each chunk."""
         return iter(self.response)  # type: ignore[arg-type]
+
+    def get_wsgi_headers(self, environ: object) -> Headers:
+        return self.headers
 
 
 class Body:
@@ -195,8 +211,11 @@ class Body:
     def close(self) -> None:
         """The server calls this when the answer has ended, and when the caller's connection broke."""
         if not self._exchange.over:
-            self._exchange.fail(ClientGone())
-            self._keeper.end()
+            self._fail(ClientGone())
+
+    def _fail(self, cause: Exception) -> None:
+        self._exchange.fail(cause)
+        self._keeper.end()
 
     def _run(self) -> Iterator[bytes]:
         held: list[bytes] = []
@@ -209,8 +228,7 @@ class Body:
             exc = cause if isinstance(cause, errors.SluiceError) else InternalError()
             if exc is not cause:
                 log.exception("a stream failed", extra={"request_id": self._exchange.request.request_id})
-            self._exchange.fail(exc)
-            self._keeper.end()
+            self._fail(exc)
             yield self._dialect.failed(exc)
             return
         self._keeper.end()
@@ -246,7 +264,7 @@ class Body:
         """Parse the held chunks for finish reason and counts; drop a usage chunk that the caller did not request, and
         make one where the model server sends none."""
         reason = None
-        parsed: list[tuple[bytes, dict[str, Any]]] = [(payload, json.loads(payload)) for payload in held]
+        parsed: list[tuple[bytes, dict[str, Any]]] = [(payload, quick_json.loads(payload)) for payload in held]
         held.clear()
         for payload, chunk in parsed:
             reason = chunks.finish_reason(chunk) or reason

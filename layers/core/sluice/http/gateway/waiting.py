@@ -88,6 +88,8 @@ def _turn(asked: ModelRequest, context: RequestContext) -> _Turn | None:
 
 def tell(response: Response) -> None:
     """What became of the wish to wait."""
+    if seconds := g.get("patience"):  # it waited for the first request with its key
+        response.headers[prefer.APPLIED] = f"wait={seconds}"
     turn: _Turn | None = g.get("turn")
     if turn is None or (turn.waiter.first is None and response.status_code >= 400):
         return

@@ -13,6 +13,7 @@ from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import pages
 from sluice.pages.render import page
+from sluice.pages.words import later
 from sluice.wiring.accounts import password_reset, verification
 
 addresses = pages("mailed")  # served by the `verification` function
@@ -34,36 +35,38 @@ class Link:
 
 
 VERIFY = Link(
-    "Verify your email address",
-    "Verify my address",
-    "One click, and your account is ready.",
-    "Your address is verified.",
-    "Log in",
-    "Send a new link",
+    later("Verify your email address"),
+    later("Verify my address"),
+    later("One click, and your account is ready."),
+    later("Your address is verified."),
+    later("Log in"),
+    later("Send a new link"),
     "/resend-verification",
     only_newest=False,
 )
 RESET = Link(
-    "Set a new password",
-    "Set new password",
-    "You will be logged out on every device.",
-    "Your password is changed. You are logged out on every device, and every API token was revoked.",
-    "Log in with the new password",
-    "Send a new link",
+    later("Set a new password"),
+    later("Set new password"),
+    later("You will be logged out on every device."),
+    later("Your password is changed. You are logged out on every device, and every API token was revoked."),
+    later("Log in with the new password"),
+    later("Send a new link"),
     "/forgot-password",
 )
 RESET_KEPT = replace(
     RESET,
-    done="Your password is changed, and you are logged out on every device. Your API tokens still work: if someone "
-    "else may know them, log in and revoke them all on the tokens page.",
+    done=later(
+        "Your password is changed, and you are logged out on every device. Your API tokens still work: if someone "
+        "else may know them, log in and revoke them all on the tokens page."
+    ),
 )
 CHANGE = Link(
-    "Confirm your new email address",
-    "Use this address",
-    "You will log in with this address from then on. The old address gets a notice.",
-    "This is your account's address now. Log in with it from now on.",
-    "Log in",
-    "Log in and ask again",
+    later("Confirm your new email address"),
+    later("Use this address"),
+    later("You will log in with this address from then on. The old address gets a notice."),
+    later("This is your account's address now. Log in with it from now on."),
+    later("Log in"),
+    later("Log in and ask again"),
     "/login",
 )
 

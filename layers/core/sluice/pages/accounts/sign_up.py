@@ -37,4 +37,7 @@ def resend_form() -> Response:
 
 @blueprint.post("/resend-verification")
 def resend() -> AnyResponse:
-    return mailing(ResendBody, lambda body: registration().resend(body.email, visitor()), "resend.html")
+    try:
+        return mailing(ResendBody, lambda body: registration().resend(body.email, visitor()), "resend.html")
+    except Forbidden:
+        return page("sign_up.html", 403)

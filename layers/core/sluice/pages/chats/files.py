@@ -17,6 +17,7 @@ from sluice.http.chats import imports
 from sluice.http.documents import files as flow
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import see
+from sluice.pages.words import _
 from sluice.services.gateway.request import playground_claims
 from sluice.wiring.chats import chats
 from sluice.wiring.documents import my_documents
@@ -55,7 +56,7 @@ def add(caller: Caller, chat_id: str) -> AnyResponse:
 def _sent() -> tuple[str, bytes]:
     sent = request.files.get("file")
     if sent is None or not sent.filename:
-        raise errors.ValidationFailed(message="Choose a file first.")
+        raise errors.ValidationFailed(message=_("Choose a file first."))
     return sent.filename, flow.body_of(sent)
 
 

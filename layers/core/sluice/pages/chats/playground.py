@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
 from sluice.domain.chats.branches import Branches
-from sluice.domain.chats.chat import CONTENT_CHARACTERS, SYSTEM_CHARACTERS, TITLE_CHARACTERS, Chat
+from sluice.domain.chats.chat import CONTENT_CHARACTERS, SYSTEM_CHARACTERS, TITLE_CHARACTERS, Chat, ChatMessage
 from sluice.domain.chats.markdown import as_markdown
 from sluice.domain.chats.prompt import length_of
 from sluice.domain.documents.uploads import MAX_FILE_BYTES, MIB, UNPRINTABLE
@@ -23,8 +23,10 @@ from sluice.http.auth import Caller, now_ms
 from sluice.http.chats.requests import ChatChanges, ExportedChat, NewChatBody
 from sluice.http.operation import validated
 from sluice.pages import forms, links
+from sluice.pages.amounts import number
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
+from sluice.pages.words import _, later, noted
 from sluice.pages.zone import browsers_zone
 from sluice.services.chats.chats import ChatPage
 from sluice.wiring.chats import chats
@@ -37,14 +39,12 @@ SCRIPTS = (
     *("zone.js", "markdown-it.js", "purify.js", "sse.js", "markdown.js"),
     *("chat_answer.js", "chat_words.js", "chat.js", "chat_menu.js", "chat_files.js", "chat_kept.js"),
 )
-TOO_LARGE = f"That file is too large: at most {MAX_FILE_BYTES // MIB} MiB. Choose a smaller one, or a part of it."
-NOTES = {"saved": "Saved.", "deleted": "The chat is deleted.", "too-large": TOO_LARGE}
+NOTES = {"saved": later("Saved."), "deleted": later("The chat is deleted.")}
 NUMBERS = {"temperature": float, "max_tokens": int}
 SETTINGS = ("title", "system", "model", *NUMBERS)
-SHOWN_CHATS = 40
+SHOWN_CHATS = 25
 UNSAFE = re.compile(rf'{UNPRINTABLE.pattern}|[<>:"/\\|?*%;]')  # in a file's name, on some system or in the header
 NAME_CHARACTERS = 80
-FRESH_MS = 60_000  # a question younger than this may still be answered
 
 
 class ExportQuery(BaseModel):
@@ -56,7 +56,7 @@ class ExportQuery(BaseModel):
 def chat_list(caller: Caller) -> Response:
     """A new chat, stored with its first message, beside those before. `q`: only those with this in their title. `ask`:
     a message that stands in the box, which only the person sends."""
-    note = NOTES.get(request.args.get("note", ""), "")
+    note = noted(NOTES)
     return _chat_page(caller, None, 200, forms.Form(), note)
 
 
@@ -80,7 +80,7 @@ def begin(caller: Caller) -> AnyResponse:
 @members
 def one(caller: Caller, chat_id: str) -> Response:
     chat = chats().get(caller.account_id, chat_id)
-    return _chat_page(caller, chat, 200, _settings_of(chat), NOTES.get(request.args.get("note", ""), ""))
+    return _chat_page(caller, chat, 200, _settings_of(chat), noted(NOTES))
 
 
 @blueprint.post("/my/chats/<chat_id>/settings")
@@ -164,18 +164,23 @@ def _attached(title: str, ending: str) -> str:
     return f"attachment; filename=\"{plain}.{ending}\"; filename*=UTF-8''{quote(name or 'chat', safe='')}.{ending}"
 
 
+def _too_large() -> str:
+    most = MAX_FILE_BYTES // MIB
+    return _("That file is too large: at most %(most)s MiB. Choose a smaller one, or a part of it.", most=most)
+
+
 def _settings_of(chat: Chat) -> forms.Form:
     return forms.Form({name: "" if getattr(chat, name) is None else str(getattr(chat, name)) for name in SETTINGS})
 
 
 def _chosen(chat: Chat | None) -> list[str]:
     """The settings in a line, as far as they are not the default."""
-    chosen = [chat.model if chat and chat.model else "Default model"]
+    chosen = [chat.model if chat and chat.model else _("Default model")]
     if chat and chat.temperature is not None:
-        chosen.append(f"temperature {chat.temperature:g}")
+        chosen.append(_("temperature %(value)s", value=format(chat.temperature, "g")))
     if chat and chat.max_tokens is not None:
-        chosen.append(f"max {chat.max_tokens:,} tokens")
-    return [*chosen, "system prompt"] if chat and chat.system else chosen
+        chosen.append(_("max %(count)s tokens", count=number(chat.max_tokens)))
+    return [*chosen, _("system prompt")] if chat and chat.system else chosen
 
 
 def _chat_page(caller: Caller, chat: Chat | None, status: int, form: forms.Form, note: str = "") -> Response:
@@ -192,16 +197,24 @@ def _chat_page(caller: Caller, chat: Chat | None, status: int, form: forms.Form,
         "is_search": chat is None and bool(query or cursor),
         "is_managed": chat is not None and "manage" in request.args,
         "branches": branches,
-        "messages": branches.path,
-        "is_fresh": bool(branches.path) and now_ms() - branches.path[-1].created_ms < FRESH_MS,
+        "messages": (messages := _shown(chat, branches)),
+        "is_running": bool(chat and chat.running and messages and messages[-1].role == "user"),
         "person": caller.account_id,
-        "length": length_of(branches.path),
+        "length": length_of(messages),
         "files": _files(chat) if chat and chat.files else [],
         "most_bytes": MAX_FILE_BYTES,
-        "too_large": TOO_LARGE,
+        "too_large": _too_large(),
         "most": {"title": TITLE_CHARACTERS, "system": SYSTEM_CHARACTERS, "content": CONTENT_CHARACTERS},
     }
     return page("chat.html", status, scripts=SCRIPTS, form=form, note=note, **shown)
+
+
+def _shown(chat: Chat | None, branches: Branches) -> list[ChatMessage]:
+    """Of a chat with an answer that is running, nothing after its question, which may have earlier answers."""
+    path = branches.path
+    if chat is None or chat.running is None or (asked := branches.get(chat.shown)) not in path:
+        return path
+    return path[: path.index(asked) + 1] if asked and asked.role == "user" else path
 
 
 def _files(chat: Chat) -> "list[Document]":
@@ -222,7 +235,15 @@ def _by_day(found: list[Chat]) -> list[tuple[str, list[Chat]]]:
     def title(chat: Chat) -> str:
         today, used = (datetime.fromtimestamp(ms / 1000, zone).date() for ms in (now_ms(), chat.updated_ms))
         days = (today - used).days
-        return "Today" if days < 1 else "Yesterday" if days == 1 else "Previous 7 days" if days < 8 else "Older"
+        return (
+            _("Today")
+            if days < 1
+            else _("Yesterday")
+            if days == 1
+            else _("Previous 7 days")
+            if days < 8
+            else _("Older")
+        )
 
     return [(name, list(group)) for name, group in groupby(found, title)]
 

@@ -18,6 +18,7 @@ from sluice.pages import forms
 from sluice.pages.blueprints import admins, pages
 from sluice.pages.render import page
 from sluice.pages.usage.usage import UsageQuery, chosen_span, presets
+from sluice.pages.words import _, later
 from sluice.pages.zone import browsers_zone
 from sluice.services.usage.everyone import NOTHING_USED
 from sluice.services.usage.refusals import RefusalReport
@@ -27,20 +28,33 @@ from sluice.wiring.usage import everyones_sums, refusals
 blueprint = pages("manage")
 EVENTS = 30
 SCRIPTS = ("uplot.js", "plots.js")
-WITHOUT_ADDRESS = {OPERATOR: "the operator, by command", "": "unknown"}  # instead of an account's address
+WITHOUT_ADDRESS = {OPERATOR: later("the operator, by command"), "": later("unknown")}  # instead of an account's address
 WORDS: Mapping[str, str] = {
-    Action.USER_SUSPENDED: "Account suspended",
-    Action.USER_RESTORED: "Account restored",
-    Action.LIMITS_CHANGED: "Limits changed",
-    Action.ROLE_CHANGED: "Role changed",
-    Action.SETTINGS_CHANGED: "Settings changed",
-    Action.NEW_PLACE_LOGIN: "Login from a new place",
-    Action.LOGINS_THROTTLED: "Logins throttled",
-    Action.PASSWORD_CHANGED: "Password changed",
-    Action.PASSWORD_RESET: "Password reset",
-    Action.EMAIL_CHANGED: "Address changed",
-    Action.TOKENS_REVOKED: "All API tokens revoked",
-    Action.ACCOUNT_DELETED: "Account deleted",
+    Action.USER_SUSPENDED: later("Account suspended"),
+    Action.USER_RESTORED: later("Account restored"),
+    Action.LIMITS_CHANGED: later("Limits changed"),
+    Action.ROLE_CHANGED: later("Role changed"),
+    Action.SETTINGS_CHANGED: later("Settings changed"),
+    Action.NEW_PLACE_LOGIN: later("Login from a new place"),
+    Action.LOGINS_THROTTLED: later("Logins throttled"),
+    Action.PASSWORD_CHANGED: later("Password changed"),
+    Action.FACTOR_ADDED: later("Second factor added"),
+    Action.FACTOR_REMOVED: later("Second factor removed"),
+    Action.FACTORS_REMOVED: later("Two-step login switched off"),
+    Action.FACTORS_THROTTLED: later("Wrong second factors, after the right password"),
+    Action.PASSKEY_COPIED: later("Passkey refused, as its counter went back"),
+    Action.RECOVERY_CODE_USED: later("Recovery code used"),
+    Action.RECOVERY_CODES_RENEWED: later("New recovery codes"),
+    Action.IDENTITY_LINKED: later("Sign-in provider linked"),
+    Action.IDENTITY_REMOVED: later("Sign-in provider unlinked"),
+    Action.SESSIONS_ENDED: later("Logged out everywhere else"),
+    Action.PASSWORD_RESET: later("Password reset"),
+    Action.EMAIL_CHANGED: later("Address changed"),
+    Action.TOKENS_REVOKED: later("All API tokens revoked"),
+    Action.ACCOUNT_DELETED: later("Account deleted"),
+    Action.USER_INVITED: later("Invited"),
+    Action.INVITATION_WITHDRAWN: later("Invitation withdrawn"),
+    Action.INVITATION_ACCEPTED: later("Invitation accepted"),
 }
 
 
@@ -82,7 +96,9 @@ def usage(caller: Caller) -> Response:
         "split": asked.split,
         "zones": dict.fromkeys(["UTC", str(browsers_zone())]),
         "presets": presets(now),
-        "top": [(found.emails.get(one, f"{one} (deleted)"), amounts) for one, amounts in found.top()],
+        "top": [
+            (found.emails.get(one) or _("%(account)s (deleted)", account=one), amounts) for one, amounts in found.top()
+        ],
         "links": {email: f"/manage/users/{one}" for one, email in found.emails.items()},
     }
     return page("manage_usage.html", status, scripts=SCRIPTS, form=form, found=found, **shown)
@@ -115,5 +131,5 @@ def refused(caller: Caller) -> Response:
 def audit(caller: Caller) -> Response:
     asked = validated(AuditQuery, {**request.args.to_dict(), "limit": EVENTS})
     found = audit_trail().page(limit=EVENTS, after=asked.cursor or None, now_ms=now_ms())
-    people = {**WITHOUT_ADDRESS, **audit_trail().emails(found.events)}
+    people = {**{key: _(text) for key, text in WITHOUT_ADDRESS.items()}, **audit_trail().emails(found.events)}
     return page("manage_audit.html", log=found, asked=asked, people=people, words=WORDS)

@@ -20,8 +20,10 @@ from sluice.http.operations import LimitsBody, PlanBody, UsersQuery
 from sluice.pages import forms
 from sluice.pages.blueprints import admins, pages
 from sluice.pages.render import page, see
+from sluice.pages.words import later, noted
 from sluice.services.accounts.profile import Overview
 from sluice.services.operations.months import Month, month_of
+from sluice.wiring import operations as rarely_used
 from sluice.wiring.accounts import passwords, profile
 from sluice.wiring.operations import administration, all_users, months
 from sluice.wiring.settings import terms
@@ -30,17 +32,18 @@ blueprint = pages("manage_users")
 ROWS = 50
 WHOLE = re.compile("-?[0-9]{1,18}")
 NOTES = {
-    "suspended": "The account is suspended: every request, session and running stream of it ends now.",
-    "restored": "The account is restored, with the API tokens and sessions it had.",
-    "plan": "The plan is changed, from the next request on. Limits of this account alone have ended.",
-    "limits": "The limits are changed, from the next request on.",
-    "role": "The role is changed, from the next request on.",
+    "suspended": later("The account is suspended: every request, session and running stream of it ends now."),
+    "restored": later("The account is restored, with the API tokens and sessions it had."),
+    "plan": later("The plan is changed, from the next request on. Limits of this account alone have ended."),
+    "limits": later("The limits are changed, from the next request on."),
+    "factors": later("Two-step login is off. The account gets a mail about it."),
+    "role": later("The role is changed, from the next request on."),
 }
 LIMITS = {
-    "rpm": "Requests a minute",
-    "tpm": "Tokens a minute",
-    "concurrency": "Concurrent requests",
-    "monthly_tokens": "Tokens a month",
+    "rpm": later("Requests a minute"),
+    "tpm": later("Tokens a minute"),
+    "concurrency": later("Concurrent requests"),
+    "monthly_tokens": later("Tokens a month"),
 }
 ROLES: Mapping[str, Role] = {"user": "user", "admin": "admin"}
 
@@ -59,12 +62,12 @@ SORTED_BY: Mapping[str, Callable[[UserRow], Any]] = {
     "since": lambda one: one.account.created_ms,
 }
 COLUMNS = {
-    "address": "Address",
-    "status": "Status",
-    "tokens": "Tokens this month",
-    "cost": "Cost",
-    "seen": "Last seen",
-    "since": "Since",
+    "address": later("Email address"),
+    "status": later("Status"),
+    "tokens": later("Tokens this month"),
+    "cost": later("Cost"),
+    "seen": later("Last seen"),
+    "since": later("Since"),
 }
 
 
@@ -96,7 +99,7 @@ def users(caller: Caller) -> Response:
 @blueprint.get("/manage/users/<user_id>")
 @admins
 def user(caller: Caller, user_id: str) -> Response:
-    return _user_page(caller, user_id, 200, forms.Form(), NOTES.get(request.args.get("note", ""), ""))
+    return _user_page(caller, user_id, 200, forms.Form(), noted(NOTES))
 
 
 @blueprint.post("/manage/users/<user_id>/limits")
@@ -153,11 +156,31 @@ def change_role(caller: Caller, user_id: str) -> AnyResponse:
         raise errors.NotFound()
     try:
         body = validated(PasswordBody, {"password": request.form.get("password", "")})
-        passwords().confirm(caller.account_id, body.password, now_ms())
+        passwords().confirm(caller.account_id, body.password, now_ms(), is_fresh=caller.is_fresh)
     except (errors.InvalidCredentials, errors.ValidationFailed) as exc:
         return _role_page(user_id, 401, forms.Form(problems=(errors.FieldProblem("password", exc.message),)))
     administration().set_role(actor(caller), checked_user_id(user_id), wanted, now_ms())
     return see(f"/manage/users/{user_id}", note="role")
+
+
+@blueprint.get("/manage/users/<user_id>/factors")
+@admins
+def factors_form(caller: Caller, user_id: str) -> Response:
+    return page("manage_factors.html", found=_overview(user_id))
+
+
+@blueprint.post("/manage/users/<user_id>/factors")
+@admins
+def remove_factors(caller: Caller, user_id: str) -> AnyResponse:
+    """Asks for the password, because the account is weaker afterwards."""
+    try:
+        body = validated(PasswordBody, {"password": request.form.get("password", "")})
+        passwords().confirm(caller.account_id, body.password, now_ms(), is_fresh=caller.is_fresh)
+    except (errors.InvalidCredentials, errors.ValidationFailed) as exc:
+        form = forms.Form(problems=(errors.FieldProblem("password", exc.message),))
+        return page("manage_factors.html", 401, found=_overview(user_id), form=form)
+    rarely_used.factor_removal().remove(actor(caller), checked_user_id(user_id), now_ms())
+    return see(f"/manage/users/{user_id}", note="factors")
 
 
 def _user_page(caller: Caller, user_id: str, status: int, form: forms.Form, note: str = "") -> Response:

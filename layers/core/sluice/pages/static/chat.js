@@ -1,9 +1,9 @@
 "use strict";
-// The playground: sends a message, shows its answer while it streams, and keeps a partial answer after a failure. Each
-// form also works without this script, by a normal submit.
+// The playground: sends a message, and shows its answer while it streams. The answer goes on without its reader, and is
+// followed after a lost connection or a reload. Each form also works without this script, by a normal submit.
 (() => {
   const { inSeconds, read, think } = Sluice.chatAnswer;
-  const { conclude, disable, explain, isResting, reason, speak, tell, toast } = Sluice.chatWords;
+  const { conclude, disable, explain, isResting, reason, speak, tell } = Sluice.chatWords;
   const composer = document.getElementById("newest");
   const box = document.getElementById("content");
   const stopButton = document.getElementById("stop");
@@ -31,16 +31,16 @@
     const content = (form.get("content") ?? wordsOf(replaces)).replaceAll("\r\n", "\n");
     if (content.trim()) ask(content, replaces, event.target === composer);
   });
-  stopButton.addEventListener("click", () => running?.abort());
+  stopButton.addEventListener("click", stop);
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || !hasKeys || !event.target.matches("form.ask textarea")) return;
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229 || !hasKeys || !event.target.matches("form.ask textarea")) return;
     event.preventDefault();
     event.target.form.requestSubmit();
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || event.isComposing || document.querySelector(":popover-open")) return;
     const edit = event.target.closest?.(".edit[open]");
-    if (!edit) return running?.abort();
+    if (!edit) return stop();
     edit.open = false;
     edit.querySelector("form").reset(); // at once: the event of closing is lost where it is opened again soon
     edit.querySelector("summary").focus();
@@ -51,9 +51,6 @@
     if (target.open) target.querySelector("textarea").focus();
     else target.querySelector("form").reset();
   }, true);
-  window.addEventListener("beforeunload", (event) => {
-    if (running) event.preventDefault();
-  });
 
   if (!CSS.supports("field-sizing", "content")) {
     box.addEventListener("input", () => {
@@ -90,7 +87,7 @@
     const words = document.querySelector("#chosen .words");
     const first = document.querySelector("#field-model option").textContent;
     const [, name] = /\((.+)\)$/.exec(first) ?? [];
-    if (name) words.textContent = words.textContent.replace("Default model", name);
+    if (name) words.textContent = words.textContent.replace(_("Default model"), name);
   }
 
   // Stores the chat of a first message. → why it could not be
@@ -107,14 +104,13 @@
   async function ask(content, replaces, isNew) {
     running = new AbortController();
     rest(true);
-    tell("Waiting for the answer.", true);
-    document.querySelector(".turn.awaited")?.remove();
+    tell(_("Waiting for the answer."), true);
     const dropped = replaces ? dropFrom(replaces) : [];
     const question = add("user", content);
     const answer = add("assistant", "");
     const said = answer.querySelector(".said");
     if (isNew) write("");
-    const came = { text: "", thought: "", thoughtMs: 0, usage: null, ended: false, refused: null };
+    const came = nothing();
     const began = performance.now();
     atEnd(true);
     const draw = drawer(answer, came);
@@ -131,14 +127,20 @@
       came.error = error;
     }
     draw.now();
-    const stopped = running.signal.aborted;
+    const isBegun = came.text || came.thought || came.inStream || came.questionId;
+    const isLost = isBegun && !came.ended && !came.inStream && !running.stopped;
+    if (isLost) {
+      tell(_("The connection was lost. The answer goes on…"));
+      await watch(came, draw);
+      draw.now();
+    }
+    let { stopped } = running;
     running = null;
     speak(said.textContent);
     rest(false);
     if (came.ended) return finished(answer, came, performance.now() - began);
-    const isBegun = came.text || came.thought || came.inStream;
     if (!isBegun) {
-      // There was no answer: restore the page and put the text back into the box, so that it can be sent again.
+      // There was no answer: what was sent can be sent again.
       question.remove();
       answer.remove();
       dropped.forEach((turn) => (turn.hidden = false));
@@ -147,15 +149,76 @@
     } else {
       dropped.forEach((turn) => turn.remove());
       answer.classList.add("early");
-      answer.querySelector(".amounts").textContent = stopped ? "Stopped" : "Interrupted";
+      answer.querySelector(".amounts").textContent = stopped ? _("Stopped") : _("Interrupted");
+    }
+    const isKept = (stopped || isBegun) && (await refresh((page) => hasAnswer(page, came)));
+    if (running) return;
+    if (isLost && isKept) {
+      if (!turns().querySelector(":scope > .early:last-child")) return tell("");
+      stopped = true; // in another window
     }
     explain(came, stopped);
-    if (!stopped && !isBegun) return;
-    const isKept = await catchUp(came);
-    if (running || !came.text) return;
+    if (came.refused?.code === "conflict" && (await refresh())) return resume();
+    if (!came.text) return;
     conclude(stopped, isKept);
     const label = !stopped && turns().querySelector(":scope > :last-child .amounts strong");
-    if (label) label.textContent = "Interrupted"; // the server does not know which
+    if (label) label.textContent = _("Interrupted"); // the server does not know which
+  }
+
+  const nothing = () => ({ text: "", thought: "", thoughtMs: 0, usage: null, ended: false, refused: null });
+  const pause = (ms) => new Promise((go) => setTimeout(go, ms));
+  const answerAddress = () => composer.dataset.stream.replace(/messages$/, "answer");
+
+  // The server stores what came of the answer and ends the stream.
+  async function stop() {
+    if (!running || running.stopped) return;
+    const stopping = running;
+    stopping.stopped = true;
+    if (!composer.dataset.stream) return stopping.abort();
+    tell(_("Stopping…"), true);
+    while (running === stopping) {
+      await fetch(`${answerAddress()}/cancel`, { method: "POST", redirect: "error" }).catch(() => stopping.abort());
+      await pause(1000);
+    }
+  }
+
+  // Follows the answer that is running, also over lost connections, to its end.
+  async function watch(came, draw) {
+    for (let failed = 0; failed < 60 && !came.ended && !running.signal.aborted; failed++) {
+      try {
+        const response = await fetch(answerAddress(), { signal: running.signal, redirect: "error" });
+        if ([401, 404].includes(response.status)) return; // it is over
+        came.attempt = null; // it begins anew
+        if (response.ok) {
+          failed = 0;
+          await read(response, came, draw);
+        }
+      } catch {
+        // once more
+      }
+      if (!came.ended) await pause(2000);
+    }
+  }
+
+  // Shows an answer that was asked for elsewhere.
+  async function resume() {
+    if (running || !("running" in turns().dataset)) return;
+    running = new AbortController();
+    rest(true);
+    const isRefused = document.getElementById("trouble").textContent; // it says why
+    if (!isRefused) tell(_("Still being answered…"));
+    const came = nothing();
+    const answer = add("assistant", "");
+    const draw = drawer(answer, came);
+    atEnd(true);
+    await watch(came, draw);
+    draw.now();
+    running = null;
+    rest(false);
+    answer.remove();
+    const isThere = await refresh();
+    tell(!isThere ? _("The connection was lost. Reload the page.") : isRefused ? _("You can send again now.") : "");
+    speak(turns().querySelector(":scope > :last-child .said")?.textContent ?? "");
   }
 
   function send(content, replaces) {
@@ -201,11 +264,11 @@
   }
 
   async function finished(answer, came, tookMs) {
-    const counts = came.usage ? `${came.usage.prompt_tokens} in · ${came.usage.completion_tokens} out · ` : "";
+    const used = came.usage;
+    const counts = used ? _("%(prompt)s in · %(completion)s out", { prompt: used.prompt_tokens, completion: used.completion_tokens }) + " · " : "";
     answer.querySelector(".amounts").textContent = counts + inSeconds(tookMs);
     tell("");
-    if (!(await refresh()) || !came.questionId || turnOf(came.questionId)) return;
-    toast("This chat was continued elsewhere; your question is kept as a version.", 8000);
+    await refresh();
   }
 
   // Replaces the turn by what the server stored: message ids, the chat's new name, amounts. If that fails, the page
@@ -237,21 +300,12 @@
     keepFocus();
   }
 
-  // After a stop the server needs a moment to notice it and to store the partial answer. If there is no answer, it may
-  // or may not have stored the question; the page then shows which.
-  async function catchUp(came) {
-    const isKept = (page) => {
-      if (!came.text) return true;
-      const [asked, answer] = [...page.querySelectorAll("#turns > .turn")].slice(-2);
-      if (!answer?.matches(".assistant") || asked.querySelector("[name=replaces]")?.value !== came.questionId) return false;
-      return answer.querySelector(".said").textContent.startsWith(came.text.slice(0, 200).replaceAll("\r\n", "\n"));
-    };
-    for (const waitMs of [500, 1000, 2000, 4000]) {
-      await new Promise((go) => setTimeout(go, waitMs));
-      if (running) return false;
-      if (await refresh(isKept)) return true;
-    }
-    return false;
+  // Whether the page has what came of an answer.
+  function hasAnswer(page, came) {
+    if (!came.text) return true;
+    const [asked, answer] = [...page.querySelectorAll("#turns > .turn")].slice(-2);
+    if (!answer?.matches(".assistant") || asked.querySelector("[name=replaces]")?.value !== came.questionId) return false;
+    return answer.querySelector(".said").textContent.startsWith(came.text.slice(0, 200).replaceAll("\r\n", "\n"));
   }
 
   // The element with the focus may have been replaced. On a phone do not focus the box: that would open the keyboard.
@@ -315,5 +369,6 @@
 
   // For what else is done on the page, in chat_menu.js.
   const address = () => new URL(composer.dataset.page, location).href;
-  Sluice.chat = { add, refresh, follow, pageOf, isLogin, address, isRunning: () => running !== null, markdownOf: (said) => sources.get(said) };
+  Sluice.chat = { refresh, follow, pageOf, isLogin, address, markdownOf: (said) => sources.get(said) };
+  resume();
 })();

@@ -12,6 +12,9 @@ Sluice.chatAnswer = (() => {
         came.inStream = event.error.message;
         return;
       }
+      if ("attempt" in event && event.attempt !== came.attempt) {
+        Object.assign(came, { attempt: event.attempt, text: "", thought: "" }); // a new process answers anew
+      }
       if (event.usage) came.usage = event.usage;
       const delta = event.choices?.[0]?.delta;
       const thought = delta?.reasoning_content || delta?.reasoning;
@@ -28,11 +31,11 @@ Sluice.chatAnswer = (() => {
 
   function think(thought, came) {
     thought.hidden = false;
-    thought.querySelector("summary").textContent = came.text ? `Thought for ${inSeconds(came.thoughtMs)}` : "Thinking…";
+    thought.querySelector("summary").textContent = came.text ? _("Thought for %(duration)s", { duration: inSeconds(came.thoughtMs) }) : _("Thinking…");
     thought.querySelector(".thoughts").textContent = came.thought;
   }
 
-  const inSeconds = (ms) => (ms / 1000).toFixed(1) + " s";
+  const inSeconds = (ms) => _("%(count)s s", { count: (ms / 1000).toFixed(1) });
 
   // Makes links of the marks in an answer, such as [1], that lead where its list of sources leads.
   function cite(answer, cited) {

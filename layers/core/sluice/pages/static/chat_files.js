@@ -19,7 +19,7 @@
     if (file.size > Number(form.dataset.mostBytes)) return (trouble.textContent = form.dataset.tooLarge);
     button.disabled = true;
     rounds++;
-    state.textContent = `Uploading ${file.name}`;
+    state.textContent = _("Uploading %(name)s", { name: file.name });
     try {
       const answer = await fetch(form.action, { method: "POST", body: new FormData(form) });
       const page = await pageOf(answer);
@@ -29,12 +29,12 @@
         else becomes(page, at); // it began a chat
         [pauseMs, failures, until] = [1000, 0, Date.now() + MOST_MS];
       } else {
-        trouble.textContent = page.querySelector("main p")?.textContent ?? "The file was not kept.";
+        trouble.textContent = page.querySelector("main p")?.textContent ?? _("The file was not kept.");
       }
       state.textContent = "";
     } catch {
       state.textContent = "";
-      trouble.textContent = "The connection was lost. Attach the file again.";
+      trouble.textContent = _("The connection was lost. Attach the file again.");
     }
     button.disabled = false;
     follow();

@@ -1,8 +1,7 @@
 "use strict";
-// What outlives a reload: the words in the box, which this tab keeps for each chat, and an answer that is still coming.
+// What outlives a reload: the words in the box, which this tab keeps for each chat.
 (() => {
-  const { add, address, isRunning, refresh } = Sluice.chat;
-  const { tell } = Sluice.chatWords;
+  const { address } = Sluice.chat;
   const composer = document.getElementById("newest");
   const box = document.getElementById("content");
   const MOST_CHARACTERS = 500_000; // of all drafts; the oldest go first
@@ -48,32 +47,5 @@
     typing = setTimeout(keep, 300);
   });
 
-  const wasLeft = stored("left") === name();
-  store("left", "");
-  window.addEventListener("pagehide", () => {
-    keep();
-    if (isRunning()) store("left", name());
-  });
-
-  const shown = () => !document.hidden || new Promise((go) => document.addEventListener("visibilitychange", () => go(shown()), { once: true }));
-
-  // The server stores what came of an answer once it notices that nobody reads it.
-  async function wait() {
-    const turns = document.getElementById("turns");
-    if (!(wasLeft || "fresh" in turns.dataset) || !turns.lastElementChild?.matches(".user")) return;
-    const answer = add("assistant", "");
-    answer.classList.add("awaited");
-    turns.classList.add("running");
-    tell("Still being answered…");
-    for (const seconds of [1, 2, 4, 8, 15, 30]) {
-      await new Promise((go) => setTimeout(go, seconds * 1000));
-      await shown();
-      if (!answer.isConnected || (await refresh((page) => page.querySelector("#turns > .assistant:last-child")))) break;
-    }
-    if (isRunning()) return;
-    tell("");
-    answer.remove();
-    turns.classList.remove("running");
-  }
-  wait();
+  window.addEventListener("pagehide", keep);
 })();

@@ -55,17 +55,17 @@
     if (form.action === address()) follow(await pageOf(response), response.url); // it was a new one
     else if (isDeleted && form.action === `${address()}/delete`) return location.assign(response.url);
     else await refresh();
-    say(isDeleted ? "Chat deleted" : "Saved");
+    say(isDeleted ? _("Chat deleted") : _("Saved"));
   }
 
   async function copy(button) {
     const said = button.closest(".turn").querySelector(".said");
     try {
       await navigator.clipboard.writeText(markdownOf(said) ?? said.textContent); // works only on https and on localhost
-      say("Copied");
+      say(_("Copied"));
     } catch {
       getSelection().selectAllChildren(said);
-      say("Selected: press Ctrl and C to copy");
+      say(_("Selected: press Ctrl and C to copy"));
     }
   }
 })();

@@ -36,38 +36,40 @@ Sluice.chatWords = (() => {
   }
 
   function explain(came, stopped) {
-    if (stopped) return tell(came.text ? "Stopped." : "Stopped before an answer came.");
+    if (stopped) return tell(came.text ? _("Stopped.") : _("Stopped before an answer came."));
     tell("");
     const refused = came.refused;
     if (came.inStream) return warn(came.inStream);
-    if (!refused && (came.text || came.thought)) return warn("The connection was lost.");
-    if (!refused) return warn("The server cannot be reached. Nothing was sent; your message is still in the box.");
+    if (!refused && (came.text || came.thought)) return warn(_("The connection was lost."));
+    if (!refused) return warn(_("The server cannot be reached. Nothing was sent; your message is still in the box."));
     if (refused.status === 401) {
-      warn("You are logged out. Your message is still in the box. ");
-      const link = Object.assign(document.createElement("a"), { href: composer.dataset.login, textContent: "Log in again" });
+      warn(_("You are logged out. Your message is still in the box.") + " ");
+      const link = Object.assign(document.createElement("a"), { href: composer.dataset.login, textContent: _("Log in again") });
       return trouble.append(link);
     }
     if (refused.code === "context_length_exceeded") {
-      const also = document.getElementById("field-system").value ? " The system prompt counts, too." : "";
-      return warn(`Your message is too long for the model. Shorten it, or send a part of it.${also}`);
+      const also = document.getElementById("field-system").value ? " " + _("The system prompt counts, too.") : "";
+      return warn(_("Your message is too long for the model. Shorten it, or send a part of it.") + also);
     }
-    if (refused.isHopeless) return warn(`${refused.words} Waiting won't help: ask the operator of this site to raise the limit.`);
-    if (!refused.seconds) return warn(refused.words || "That did not work. Try it once more.");
-    warn(`${refused.words} You can send again in `);
+    if (refused.isHopeless) return warn(`${refused.words} ${_("Waiting won't help: ask the operator of this site to raise the limit.")}`);
+    if (!refused.seconds) return warn(refused.words || _("That did not work. Try it once more."));
+    warn(`${refused.words} `);
     countDown(refused.seconds);
   }
 
   // Whether the partial answer was saved, once that is known.
   function conclude(stopped, isKept) {
     const said = stopped ? state : trouble;
-    said.textContent += isKept ? " The partial answer was saved." : " Copy what you need: it may not be saved.";
+    said.textContent += " " + (isKept ? _("The partial answer was saved.") : _("Copy what you need: it may not be saved."));
   }
 
   function inWords(seconds) {
-    const units = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
-    const [size, name] = units.find(([least]) => seconds >= 2 * least || least === 1);
+    const size = [86400, 3600, 60, 1].find((least) => seconds >= 2 * least || least === 1);
     const count = Math.ceil(seconds / size);
-    return `${count} ${name}${count === 1 ? "" : "s"}`;
+    if (size === 86400) return ngettext("%(num)s day", "%(num)s days", count);
+    if (size === 3600) return ngettext("%(num)s hour", "%(num)s hours", count);
+    if (size === 60) return ngettext("%(num)s minute", "%(num)s minutes", count);
+    return ngettext("%(num)s second", "%(num)s seconds", count);
   }
 
   // Counts the wait down in the warning, until another takes its place. A screen reader reads it once: timers are silent.
@@ -76,20 +78,21 @@ Sluice.chatWords = (() => {
     const left = document.createElement("span");
     left.setAttribute("role", "timer");
     left.setAttribute("aria-live", "off");
-    left.textContent = inWords(seconds);
-    trouble.append(left, ".");
+    const wait = (now) => (left.textContent = _("You can send again in %(duration)s.", { duration: inWords(now) }));
+    wait(seconds);
+    trouble.append(left);
     if (seconds <= 120) {
       restUntil = end;
       disable(true);
     }
     const timer = setInterval(() => {
       const now = Math.ceil((end - Date.now()) / 1000);
-      if (now > 0 && left.isConnected) return (left.textContent = inWords(now));
+      if (now > 0 && left.isConnected) return wait(now);
       clearInterval(timer);
       if (!left.isConnected) return;
       restUntil = 0;
       disable(false);
-      tell("You can send again now.");
+      tell(_("You can send again now."));
     }, 1000);
   }
 

@@ -13,14 +13,14 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
     said.textContent = "";
     try {
       await navigator.clipboard.writeText(text); // works only on https and on localhost
-      said.textContent = "Copied.";
+      said.textContent = _("Copied.");
       button.classList.add("copied");
-      if (label) label.textContent = "Copied.";
+      if (label) label.textContent = _("Copied.");
     } catch {
       getSelection().selectAllChildren(source);
       source.select?.();
-      if (label) label.textContent = "Selected: press Ctrl and C";
-      said.textContent = "Your browser does not let a page copy. It is selected: copy it with Ctrl and C.";
+      if (label) label.textContent = _("Selected: press Ctrl and C");
+      said.textContent = _("Your browser does not let a page copy. It is selected: copy it with Ctrl and C.");
     }
     clearTimeout(timer);
     timer = setTimeout(() => { button.classList.remove("copied"); if (label) label.textContent = words; }, 2000);

@@ -21,13 +21,21 @@
   }
 
   function update(fresh) {
+    const changed = [];
     for (const shown of document.querySelectorAll("[data-live]")) {
       const now = fresh.getElementById(shown.id);
       if (!now) shown.querySelector("[data-reading]")?.removeAttribute("data-reading"); // it was deleted elsewhere
       if (!now || now.innerHTML === shown.innerHTML) continue;
       shown.replaceChildren(...now.childNodes);
-      if (shown.dataset.live) document.getElementById("said").textContent = `${shown.dataset.live}: ${shown.innerText}`;
+      changed.push(shown);
     }
+    speak(changed);
+  }
+
+  // All at once: of two texts in a row, a screen reader says the second.
+  function speak(changed) {
+    const told = changed.filter((shown) => shown.dataset.live).map((shown) => `${shown.dataset.live}: ${shown.innerText}`);
+    if (told.length) document.getElementById("said").textContent = told.join("\n");
   }
 
   const form = document.querySelector("form[data-most-bytes]");
@@ -47,7 +55,7 @@
     const kib = file.size / 1024;
     bar.max = file.size || 1;
     bar.value = 0;
-    bar.setAttribute("aria-label", `Uploading ${file.name}`);
+    bar.setAttribute("aria-label", _("Uploading %(name)s", { name: file.name }));
     const size = kib < 1024 ? `${Math.ceil(kib)} KiB` : `${(kib / 1024).toFixed(1)} MiB`;
     made.append(element("bdi", file.name), element("span", size, "hint"), bar);
     document.getElementById("uploads").append(made);
@@ -76,13 +84,21 @@
 
   async function send(file, line) {
     const page = await post(file, line.querySelector("progress"));
-    if (!page) return refuse(line, "The connection was lost. Upload it again.");
+    if (!page) return refuse(line, _("The connection was lost. Upload it again."));
     const wrong = page.getElementById("problem-file")?.textContent;
     const list = page.getElementById("documents");
-    if (list) document.getElementById("documents").replaceWith(list);
-    if (!list || wrong) return refuse(line, wrong || page.querySelector("main p")?.textContent || "It was not kept.");
+    if (list) replace(list);
+    if (!list || wrong) return refuse(line, wrong || page.querySelector("main p")?.textContent || _("It was not kept."));
     line.remove();
     kept += 1;
+  }
+
+  // A small file may be read before its row is shown for the first time: its status is spoken then.
+  function replace(list) {
+    const before = new Map([...document.querySelectorAll("[data-live]")].map((shown) => [shown.id, shown.innerHTML]));
+    document.getElementById("documents").replaceWith(list);
+    const isNew = (shown) => before.get(shown.id) !== shown.innerHTML && !shown.querySelector("[data-reading]");
+    speak([...list.querySelectorAll("[data-live]")].filter(isNew));
   }
 
   async function sendAll() {
@@ -92,7 +108,7 @@
     for (let next; (next = waiting.shift()); ) await send(...next);
     isSending = false;
     document.getElementById("sending").textContent =
-      kept === 0 ? "" : kept === 1 ? "Uploaded. Reading it now…" : `${kept} files uploaded. Reading them now…`;
+      kept === 0 ? "" : kept === 1 ? _("Uploaded. Reading it now…") : _("%(count)s files uploaded. Reading them now…", { count: kept });
     follow();
   }
 

@@ -158,7 +158,7 @@ Sluice.markdown = (() => {
   function framed(pre, language) {
     const frame = Object.assign(document.createElement("div"), { className: "code" });
     const bar = Object.assign(document.createElement("div"), { className: "code-bar" });
-    bar.append(Object.assign(document.createElement("span"), { textContent: language || "code" }), copyButton());
+    bar.append(Object.assign(document.createElement("span"), { textContent: language || _("code") }), copyButton());
     pre.replaceWith(frame);
     frame.append(bar, pre);
   }
@@ -167,7 +167,7 @@ Sluice.markdown = (() => {
 
   function copyButton() {
     const button = Object.assign(document.createElement("button"), { type: "button", className: "icon-button copy-code" });
-    label(button, "copy", "Copy code");
+    label(button, "copy", _("Copy code"));
     return button;
   }
 
@@ -190,18 +190,18 @@ Sluice.markdown = (() => {
     const button = target.closest?.(".copy-code");
     if (!button) return;
     const code = button.closest(".code").querySelector("code");
-    let words = "Copied";
+    let words = _("Copied");
     try {
       await navigator.clipboard.writeText(code.textContent); // works only on https and on localhost
     } catch {
       getSelection().selectAllChildren(code);
-      words = "Press Ctrl+C";
+      words = _("Press Ctrl+C");
     }
-    label(button, words === "Copied" ? "done" : "copy", words, true);
+    label(button, words === _("Copied") ? "done" : "copy", words, true);
     said.textContent = words;
     clearTimeout(button.timer);
     button.timer = setTimeout(() => {
-      label(button, "copy", "Copy code");
+      label(button, "copy", _("Copy code"));
       said.textContent = "";
     }, 2000);
   });

@@ -3,14 +3,17 @@
 (() => {
   const STEPS_S = { day: 86400, hour: 3600 };
   const AXIS_STEPS = { day: [1, 2, 7, 14, 28, 91, 182, 365], hour: [1, 2, 3, 6, 12, 24] };
+  const LANGUAGE = document.documentElement.lang;
+  const OTHERS = "\0others"; // no key of a table
   const SHOWN = 5; // keys with their own colour; the others share one more
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const number = new Intl.NumberFormat("en");
+  const number = new Intl.NumberFormat(LANGUAGE);
   const whole = (value) => number.format(value);
-  const money = (value) => "$" + value.toFixed(6);
-  const inShort = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 }); // for an axis
-  const AXIS_WORDS = new Map([[whole, (value) => inShort.format(value)], [money, (value) => "$" + inShort.format(value)]]);
-  const time = (value) => (value < 1000 ? Math.round(value) + " ms" : (value / 1000).toFixed(1) + " s");
+  const dollar = new Intl.NumberFormat(LANGUAGE, { style: "currency", currency: "USD" }).formatToParts(0).find(({ type }) => type === "currency").value;
+  const money = (value) => dollar + value.toFixed(6);
+  const inShort = new Intl.NumberFormat(LANGUAGE, { notation: "compact", maximumSignificantDigits: 3 }); // for an axis
+  const AXIS_WORDS = new Map([[whole, (value) => inShort.format(value)], [money, (value) => dollar + inShort.format(value)]]);
+  const time = (value) => (value < 1000 ? _("%(count)s ms", { count: Math.round(value) }) : _("%(count)s s", { count: (value / 1000).toFixed(1) }));
 
   for (const place of document.querySelectorAll(".plots")) {
     const table = document.getElementById(place.dataset.of);
@@ -25,15 +28,16 @@
     for (const figure of place.children) figure.uplot?.destroy();
     place.replaceChildren();
     const facts = read(table);
+    const isHourly = facts.step === "hour";
     const isSplit = facts.keys.length > 1 || facts.keys[0] !== "";
-    const each = (value) => facts.keys.map((key) => ({ label: key || "all", values: facts.series(key, value) }));
-    plot(place, facts, "Requests", whole, isSplit ? each((of) => of.requests) : [{ label: "requests", values: facts.series("", (of) => of.requests) }], true);
-    plot(place, facts, "Tokens", whole, isSplit ? each((of) => of.prompt + of.completion) : [
-      { label: "prompt", values: facts.series("", (of) => of.prompt) },
-      { label: "completion", values: facts.series("", (of) => of.completion) },
+    const each = (value) => facts.keys.map((key) => ({ label: key === OTHERS ? _("others") : key || _("all"), values: facts.series(key, value) }));
+    plot(place, facts, isHourly ? _("Requests an hour") : _("Requests a day"), whole, isSplit ? each((of) => of.requests) : [{ label: _("requests"), values: facts.series("", (of) => of.requests) }], true);
+    plot(place, facts, isHourly ? _("Tokens an hour") : _("Tokens a day"), whole, isSplit ? each((of) => of.prompt + of.completion) : [
+      { label: _("prompt"), values: facts.series("", (of) => of.prompt) },
+      { label: _("completion"), values: facts.series("", (of) => of.completion) },
     ], true);
-    if (facts.priced) plot(place, facts, "Cost", money, isSplit ? each((of) => of.cost / 1e6) : [{ label: "cost", values: facts.series("", (of) => of.cost / 1e6) }], true);
-    plot(place, facts, "Mean time of a request", time, each((of) => (of.requests ? of.time / of.requests : null)).map((one) => (isSplit ? one : { ...one, label: "time" })), false);
+    if (facts.priced) plot(place, facts, isHourly ? _("Cost an hour") : _("Cost a day"), money, isSplit ? each((of) => of.cost / 1e6) : [{ label: _("cost"), values: facts.series("", (of) => of.cost / 1e6) }], true);
+    plot(place, facts, _("Mean time of a request"), time, each((of) => (of.requests ? of.time / of.requests : null)).map((one) => (isSplit ? one : { ...one, label: _("time") })), false);
   }
 
   // A day or hour without a row had no requests.
@@ -52,8 +56,8 @@
     const ordered = [...sums.keys()].sort((one, other) => size(other) - size(one));
     const others = ordered.splice(SHOWN);
     if (others.length === 1) ordered.push(...others.splice(0));
-    if (others.length) sums.set("others", added(others.map((key) => sums.get(key))));
-    const keys = others.length ? [...ordered, "others"] : ordered;
+    if (others.length) sums.set(OTHERS, added(others.map((key) => sums.get(key))));
+    const keys = others.length ? [...ordered, OTHERS] : ordered;
     const nothing = { requests: 0, prompt: 0, completion: 0, cost: 0, time: 0 };
     return { step, priced: table.querySelector("[data-cost]") !== null, zone: table.dataset.zone, moments, keys, series: (key, value) => moments.map((at) => value(sums.get(key)?.get(at) ?? nothing)) };
   }
@@ -71,14 +75,12 @@
 
   function plot(place, facts, title, words, series, isStacked) {
     const figure = document.createElement("figure");
-    const caption = figure.appendChild(Object.assign(document.createElement("figcaption"), { textContent: title }));
-    caption.append(Object.assign(document.createElement("span"), { textContent: facts.step === "day" ? " a day" : " an hour" }));
-    if (!isStacked) caption.lastChild.remove();
+    figure.append(Object.assign(document.createElement("figcaption"), { textContent: title }));
     const canvas = figure.appendChild(document.createElement("div"));
     place.append(figure);
     const most = Math.max(0, ...series.flatMap((one) => one.values));
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `${title} by ${facts.step}, at most ${words(most)}. The table below has the numbers.`);
+    canvas.setAttribute("aria-label", _("%(title)s: at most %(most)s. The table below has the numbers.", { title, most: words(most) }));
     const tops = isStacked ? stacked(series) : series.map((one) => one.values);
     const own = (place) => (u, value, at, index) => {
       const raw = index == null ? null : series[place].values[index];
@@ -93,7 +95,7 @@
     const stepS = STEPS_S[facts.step];
     const zone = facts.step === "day" ? "UTC" : facts.zone; // a day is a date, whatever the zone
     const iso = (at) => new Date(at * 1000).toLocaleString("sv", { timeZone: zone }); // 2026-11-20 12:00:00
-    const dayInShort = new Intl.DateTimeFormat("en", { timeZone: "UTC", month: "short", day: "numeric" });
+    const dayInShort = new Intl.DateTimeFormat(LANGUAGE, { timeZone: "UTC", month: "short", day: "numeric" });
     const moment = facts.step === "day" ? (at) => dayInShort.format(at * 1000) : (at) => iso(at).slice(11, 16);
     const options = {
       width: canvas.clientWidth,
@@ -110,7 +112,7 @@
         { ...axis, size: (u, labels) => Math.max(44, 16 + 7.5 * Math.max(0, ...(labels ?? []).map((one) => one.length))), values: (u, at) => at.map(AXIS_WORDS.get(words) ?? words), incrs: words === whole ? [1, 2, 5].flatMap((n) => [...Array(12).keys()].map((p) => n * 10 ** p)).sort((a, b) => a - b) : undefined },
       ],
       series: [
-        { label: facts.step === "day" ? "Day" : "Hour", value: (u, at) => (at == null ? "" : iso(at).slice(0, facts.step === "day" ? 10 : 16)) },
+        { label: facts.step === "day" ? _("Day") : _("Hour"), value: (u, at) => (at == null ? "" : iso(at).slice(0, facts.step === "day" ? 10 : 16)) },
         ...order.map((at) => ({
           label: series[at].label,
           value: own(at),

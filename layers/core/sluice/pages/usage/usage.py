@@ -16,8 +16,10 @@ from sluice.domain.usage.usage import Amounts, Bucket, Split, by_day, grouped, t
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
 from sluice.pages import forms
+from sluice.pages.amounts import day
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page
+from sluice.pages.words import _, later
 from sluice.pages.zone import browsers_zone
 from sluice.services.accounts.profile import Overview
 from sluice.wiring.accounts import profile
@@ -26,7 +28,7 @@ from sluice.wiring.usage import refusals, usage_log, usage_sums
 
 blueprint = pages("usage")
 SCRIPTS = ("zone.js", "htmx.js", "uplot.js", "plots.js")
-PRESETS = {"Today": 1, "7 days": 7, "30 days": 30}  # and this month, which is the default
+PRESETS = {later("Today"): 1, later("7 days"): 7, later("30 days"): 30}  # and this month, which is the default
 HOURLY_DAYS = 2  # up to this many days are shown by the hour
 MOST_DAYS = 400  # each day is drawn and listed
 
@@ -68,10 +70,10 @@ def usage(caller: Caller) -> Response:
         "zone": zone,
         "has_utc_days": zone is not browsers_zone(),
         "rows": [(moment, keys.get(key, key), amounts) for (moment, key), amounts in rows.items()],
-        "split": {"": "", "model": "model", "token": "API token"}[asked.split],
+        "split": asked.split,
         "tables": [
-            ("By model", "Model", _rows(grouped(sums, "model"), {})),
-            ("By API token", "API token", _rows(grouped(sums, "token"), names)),
+            (_("By model"), _("Model"), _rows(grouped(sums, "model"), {})),
+            (_("By API token"), _("API token"), _rows(grouped(sums, "token"), names)),
         ],
         "total": total(sums),
         "latency": usage_log().latency(caller.account_id, span),
@@ -96,15 +98,15 @@ def _sums(caller: Caller, span: Span, now: int, zone: tzinfo) -> tuple[dict[Buck
 def presets(now: int, zone: tzinfo = UTC) -> dict[str, str]:
     """Names of spans that end today, and the first day of each; this month's is empty, as it is the default."""
     today = date.fromisoformat(day_of(now, zone))
-    days = {name: (today - (count - 1) * ONE_DAY).isoformat() for name, count in PRESETS.items()}
-    return {**days, "This month": ""}
+    days = {_(name): (today - (count - 1) * ONE_DAY).isoformat() for name, count in PRESETS.items()}
+    return {**days, _("This month"): ""}
 
 
 def chosen_span(asked: UsageQuery, now: int, zone: tzinfo = UTC) -> Span:
     """Errors: ValidationFailed, naming the field."""
     span = parse_span(asked.from_ or None, asked.to or None, now, zone)
     if span.to_ms - span.from_ms > MOST_DAYS * DAY_MS:
-        message = f"These are more than {MOST_DAYS} days. Choose a later first day."
+        message = _("These are more than %(most)s days. Choose a later first day.", most=MOST_DAYS)
         raise errors.ValidationFailed((errors.FieldProblem("from", message),))
     return span
 
@@ -137,26 +139,29 @@ def _rows(amounts: dict[str, Amounts], names: dict[str, str]) -> list[tuple[str,
 def limits_left(overview: Overview, now: int) -> list[LimitLeft]:
     grant, limits, now_ns = overview.grant, overview.limits, now * 1_000_000
     running = sum(not lease.expired(now) for lease in grant.leases.values())
-    month_ends = f"Resets {day_of(period_ends_ms(overview.period))} (UTC)"
+    month_ends = _("Resets %(day)s (UTC)", day=day(period_ends_ms(overview.period)))
     at_once = max(0, limits.concurrency - running)
+    used = _("%(count)s running", count=running) if running else _("Full")
     money = []
     if (allowed := grant.monthly_micro_usd) is not None:
         left = max(0, allowed - (overview.cost_micro_usd or 0))
-        money.append(LimitLeft("Dollars a month", allowed, left, month_ends, is_money=True))
+        money.append(LimitLeft(_("Dollars a month"), allowed, left, month_ends, is_money=True))
     return [
-        _bucket("Requests a minute", limits.rpm, grant.tat_requests_ns, now_ns),
-        _bucket("Tokens a minute", limits.tpm, grant.tat_tokens_ns, now_ns),
-        LimitLeft("Concurrent requests", limits.concurrency, at_once, f"{running} running" if running else "Full"),
-        LimitLeft("Tokens a month", limits.monthly_tokens, max(0, limits.monthly_tokens - overview.tokens), month_ends),
+        _bucket(_("Requests a minute"), limits.rpm, grant.tat_requests_ns, now_ns),
+        _bucket(_("Tokens a minute"), limits.tpm, grant.tat_tokens_ns, now_ns),
+        LimitLeft(_("Concurrent requests"), limits.concurrency, at_once, used),
+        LimitLeft(
+            _("Tokens a month"), limits.monthly_tokens, max(0, limits.monthly_tokens - overview.tokens), month_ends
+        ),
         *money,
     ]
 
 
 def _bucket(name: str, limit: int, tat_ns: int, now_ns: int) -> LimitLeft:
     if limit == 0:
-        return LimitLeft(name, 0, 0, "None allowed")
+        return LimitLeft(name, 0, 0, _("None allowed"))
     seconds = -(-buckets.full_in_ns(tat_ns, now_ns) // buckets.SECOND_NS)
-    resets = f"Resets in {seconds} s" if seconds else "Full"
+    resets = _("Resets in %(seconds)s s", seconds=seconds) if seconds else _("Full")
     return LimitLeft(name, limit, buckets.remaining_units(tat_ns, limit, now_ns), resets)
 
 
@@ -164,4 +169,4 @@ def names_of(account_id: str, *, hinted: bool = True) -> dict[str, str]:
     """The names of API tokens by id, for their owner with their hints, because two tokens may have the same name."""
     rows = [one.row for one in tokens().all(account_id, now_ms())]
     named = {row.token_id: f"{row.name} (…{row.hint})" if hinted else row.name for row in rows}
-    return {PLAYGROUND: "playground", **named}
+    return {PLAYGROUND: _("playground"), **named}

@@ -24,6 +24,7 @@ from sluice.ports.gateway import ContentStore, GrantStore, HotStore
 from sluice.ports.mails import MailStore
 from sluice.ports.tokens import TokenStore
 from sluice.ports.usage import RefusalStore
+from sluice.ports.webhooks import WebhookStore
 from sluice.services.accounts.used_quota import QuotaOfAddress
 from sluice.services.documents.erase import EraseDocuments
 
@@ -48,6 +49,7 @@ class Erasure:
     documents: EraseDocuments
     quotas: QuotaOfAddress
     refusals: RefusalStore
+    webhooks: WebhookStore
 
     def delete(self, account: Account, session_id: str, now_ms: int) -> None:
         """The caller's session, `session_id`, ends last, so that the caller can repeat the call after a failure."""
@@ -104,6 +106,7 @@ class Erasure:
         erased &= self.documents.erase_account(account_id, SLICE)
         self.refusals.erase_account(account_id)
         self.tokens.erase_account(account_id)
+        self.webhooks.erase_account(account_id)
         self.mails.erase_account(account_id)
         self.audit.forget_client(account_id)
         self.sessions.erase_account(account_id, kept_session_id)

@@ -9,17 +9,23 @@ from sluice.domain.documents.document import VectorStore
 from sluice.domain.errors import NotFound
 from sluice.domain.periods import rfc3339
 from sluice.domain.usage.refusals import RefusedDay
+from sluice.domain.webhooks import SHOWN_DELIVERIES, Webhook
 from sluice.ports.accounts import AccountStore, AuditLog, SessionStore
 from sluice.ports.documents import FileStore, VectorStoreStore
 from sluice.ports.gateway import ContentStore, HotStore
 from sluice.ports.mails import MailStore
 from sluice.ports.tokens import TokenStore
 from sluice.ports.usage import LedgerReader, RefusalStore
+from sluice.ports.webhooks import WebhookStore
 
 T = TypeVar("T")
 PAGE = 100
 # Not personal data: keys of the store, expiry times, hashes of secrets.
 INTERNAL = frozenset({"account_id", "schema", "ttl_s", "secret_hash", "epoch", "password_hash", "item_id"})
+
+NOT_PLAIN = frozenset({"codes", "email_key", "session_epoch", "factors", "recovery", "identities"})  # of an account
+OF_WEBHOOK = frozenset({"secret", "old_secret", "old_until_ms", "news"})
+SECRET = frozenset({"secret", "last_step", "public_key"})  # of a second factor
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class Export:
     files: FileStore
     vector_stores: VectorStoreStore
     refusals: RefusalStore
+    webhooks: WebhookStore
 
     def document(self, account_id: str, now_ms: int) -> Iterator[bytes]:
         """One JSON object, in pieces. Errors: NotFound; and during iteration, StoreUnavailable."""
@@ -45,12 +52,15 @@ class Export:
         mails = self.mails.of_account(account_id)
         files = _paged(self.files.page, account_id, lambda file: file.file_id)
         stores = _paged(self.vector_stores.page, account_id, lambda store: store.store_id)
-        kept = _plain(asdict(account), without={"codes", "email_key", "session_epoch"})
+        kept = _plain(asdict(account), without=NOT_PLAIN)
         parts: dict[str, Any] = {
             "exported_at": rfc3339(now_ms),
             "account": {"id": account_id, **kept},
             "limits": asdict(grant.limits),
             "quota": {"period": grant.period, "tokens": grant.period_tokens},
+            "factors": [_plain(asdict(one), without=SECRET) for one in account.factors.values()],
+            "identities": [_plain(asdict(one)) for one in account.identities.values()],
+            "recovery_codes_left": len(account.recovery),
             "sessions": (_plain(asdict(one)) for one in self.sessions.of_account(account_id)),
             "tokens": (_plain(asdict(one)) for one in self.tokens.of_account(account_id)),
             "requests": (_plain(asdict(one)) for one in self.ledger.everything(account_id)),
@@ -59,9 +69,15 @@ class Export:
             "files": (_plain(asdict(one)) for one in files),
             "vector_stores": (self._vector_store(one) for one in stores),
             "refusals": (_refused_day(one) for one in self.refusals.between(account_id, "", "~")),
+            "webhooks": (self._webhook(one) for one in self.webhooks.of_account(account_id)),
             "audit": (_plain(asdict(one)) for one in self.audit.naming(account_id)),
         }
         return _pieces(parts)
+
+    def _webhook(self, webhook: Webhook) -> dict[str, Any]:
+        told = self.webhooks.deliveries(webhook, SHOWN_DELIVERIES)
+        events = (_plain({**asdict(one), "event": _plain(asdict(one.event))}) for one in told)
+        return {**_plain(asdict(webhook), without=OF_WEBHOOK), "deliveries": events}
 
     def _vector_store(self, store: VectorStore) -> dict[str, Any]:
         held = self.vector_stores.attachments(store.account_id, store.store_id)
@@ -123,6 +139,7 @@ MOMENTS = frozenset(
         "created_ms",
         "at_ms",
         "verified_ms",
+        "terms_ms",
         "expires_ms",
         "revoked_ms",
         "last_used_ms",
@@ -130,5 +147,7 @@ MOMENTS = frozenset(
         "rolled_up_ms",
         "updated_ms",
     }
+    | {"proven_ms", "factor_ms"}  # of a session
+    | {"failing_ms", "due_ms", "until_ms", "next_ms", "last_ms"}  # of a webhook and its deliveries
     | {"last_active_ms"}  # of a vector store
 )

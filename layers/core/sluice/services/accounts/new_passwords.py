@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sluice.domain.accounts.account import Account
 from sluice.domain.accounts.passwords import check_password, password_problem
+from sluice.domain.accounts.visitor import Visitor
 from sluice.domain.errors import StoreUnavailable
 from sluice.domain.mails.mail import Kind
 from sluice.domain.periods import rfc3339
@@ -36,9 +38,10 @@ class NewPasswords:
         return self.hashes().hash(password, salt)
 
 
-def tell_owner(account: Account, mails: MailStore, now_ms: int) -> None:
+def tell_owner(account: Account, mails: MailStore, visitor: Visitor) -> None:
     """Mail the owner. A failure is only logged, because the password is already changed."""
     try:
-        queue_mail(Kind.PASSWORD_CHANGED, account, mails=mails, now_ms=now_ms, data={"when": rfc3339(now_ms)})
+        told: dict[str, Any] = {"data": {"when": rfc3339(visitor.now_ms)}, "language": visitor.language}
+        queue_mail(Kind.PASSWORD_CHANGED, account, mails=mails, now_ms=visitor.now_ms, **told)
     except StoreUnavailable:
         log.warning("owner not notified of a changed password", extra={"account_id": account.account_id})

@@ -1,4 +1,4 @@
-"""One's own password: change it, or confirm it for actions that need more than a session."""
+"""One's own password: change it, or confirm it for actions that need more than a session. And end other sessions."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from sluice.domain.accounts import throttles as rules
 from sluice.domain.accounts.account import Account
 from sluice.domain.accounts.audit import Action
 from sluice.domain.accounts.visitor import Visitor
-from sluice.domain.errors import InvalidCredentials, NotAuthenticated
+from sluice.domain.errors import ConfirmationRequired, InvalidCredentials, NotAuthenticated
 from sluice.ports.accounts import AccountStore, SessionStore, Throttles
 from sluice.ports.mails import MailStore
 from sluice.services.accounts.new_passwords import NewPasswords, tell_owner
@@ -33,12 +33,22 @@ class Passwords:
         self._confirm(account, current_password, visitor.now_ms)
         self.sessions.change_password(account, self.passwords.hash(new_password), session_id)
         if self.events.note(Action.PASSWORD_CHANGED, account_id, visitor):
-            tell_owner(account, self.mails, visitor.now_ms)
+            tell_owner(account, self.mails, visitor)
 
-    def confirm(self, account_id: str, password: str, now_ms: int) -> Account:
-        """For actions that a stolen session must not be enough for. Errors: NotAuthenticated, InvalidCredentials,
-        TooManyAttempts, Overloaded, StoreUnavailable."""
+    def end_other_sessions(self, account_id: str, session_id: str, visitor: Visitor) -> None:
+        """All but `session_id`. Errors: Conflict (a concurrent change), NotAuthenticated, StoreUnavailable."""
+        self.sessions.end_others(self._account(account_id), session_id)
+        self.events.note(Action.SESSIONS_ENDED, account_id, visitor)
+
+    def confirm(self, account_id: str, password: str, now_ms: int, *, is_fresh: bool = False) -> Account:
+        """For actions that a stolen session must not be enough for. Of an account without a password, the session must
+        have shown its provider just now (`is_fresh`). Errors: NotAuthenticated, InvalidCredentials,
+        ConfirmationRequired, TooManyAttempts, Overloaded, StoreUnavailable."""
         account = self._account(account_id)
+        if not account.password_hash:
+            if not is_fresh:
+                raise ConfirmationRequired()
+            return account
         self._confirm(account, password, now_ms)
         return account
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sluice.domain.accounts.account import Account, parse_name
-from sluice.domain.errors import NotAuthenticated, NotFound
+from sluice.domain.errors import Conflict, NotAuthenticated, NotFound
 from sluice.domain.gateway.admission import Grant, Limits
 from sluice.domain.gateway.plans import in_force
 from sluice.domain.periods import period_of
@@ -26,6 +27,8 @@ class Overview:
     tokens: int
     requests: int
     cost_micro_usd: int | None
+    terms_url: str
+    terms_version: str
 
     @property
     def limits(self) -> Limits:
@@ -42,6 +45,8 @@ class Profile:
     sums: UsageSums
     terms: Callable[[], Terms]
     defaults: Limits
+    site: Callable[[], Any]
+    """→ its `terms_url` and `terms_version`."""
 
     def account(self, account_id: str) -> Account:
         """Errors: NotAuthenticated (deleted in the meantime)."""
@@ -61,18 +66,34 @@ class Profile:
         grant = in_force(grant, terms, self.defaults)
         plan = grant.plan if grant.plan in terms.plans else terms.default_plan
         tokens = settled_tokens(grant, period)
-        return Overview(account, grant, plan, period, tokens, used.requests, used.cost_micro_usd)
+        site = self.site()
+        of_use = site.terms_url or "", site.terms_version
+        return Overview(account, grant, plan, period, tokens, used.requests, used.cost_micro_usd, *of_use)
 
-    def update(self, account_id: str, name: str | None, store_content: bool | None, now_ms: int) -> Overview:
-        """None leaves a field unchanged. Errors: ValidationFailed, NotFound (deleted in the meantime).
+    def update(
+        self,
+        account_id: str,
+        name: str | None,
+        store_content: bool | None,
+        now_ms: int,
+        language: str | None = None,
+        terms: str | None = None,
+    ) -> Overview:
+        """None leaves a field unchanged. `terms`: the version of the terms of use that are accepted now.
+
+        Errors: ValidationFailed, NotFound (deleted in the meantime), Conflict (other terms are in force).
 
         The grant is written first, because it takes effect. If the second write fails, the account shows the old
         setting, and the caller gets the error and can repeat the call.
         """
         checked = None if name is None else parse_name(name)
+        if terms is not None and terms != self.site().terms_version:
+            raise Conflict("Other terms of use are in force by now. Read them, and accept their version.")
         if store_content is not None:
             self.grants.set_store_content(account_id, store_content)
-        self.accounts.update_profile(account_id, name=checked, store_content=store_content)
+        of_use = {} if terms is None else {"terms": terms, "terms_ms": now_ms}
+        changes: dict[str, Any] = {"name": checked, "store_content": store_content, "language": language} | of_use
+        self.accounts.update_profile(account_id, {name: new for name, new in changes.items() if new is not None})
         return self.overview(account_id, now_ms)
 
 

@@ -19,26 +19,25 @@ from sluice.domain.accounts.account import (
     Account,
     Address,
     Registered,
-    lower,
     parse_address,
-    parse_name,
 )
 from sluice.domain.accounts.visitor import Visitor
-from sluice.domain.errors import Conflict, FieldProblem, Forbidden, Unavailable, ValidationFailed
+from sluice.domain.errors import Conflict, Forbidden, Unavailable
 from sluice.domain.gateway.grants import new_grant
 from sluice.domain.ids import random_id
 from sluice.domain.mails.mail import Kind, Mail, new_mail
 from sluice.domain.periods import day_of, rfc3339
 from sluice.ports.accounts import AccountStore
 from sluice.ports.mails import MailStore
+from sluice.services.accounts.may_join import domain_problem, why_not
 from sluice.services.accounts.new_passwords import NewPasswords
+from sluice.services.accounts.registered_fields import checked
 from sluice.services.mails.queue import queue_mail, queue_nothing
 from sluice.services.mails.throttle import MailThrottle
 
 DOUBLE_CLICK_MS = 1_000
 UNSENT_MS = 10_000  # how long an unsent mail counts as under way, also if the mail server is down
 UNSENT = "queued", "sending"
-CLOSED = {"invited": "Sign-up is by invitation.", "closed": "Sign-up is closed."}
 ATTEMPTS = 5  # others may register the same address at the same time, but at most three of them change it
 
 
@@ -58,10 +57,12 @@ class Registration:
     def register(self, email: str, password: str, name: str | None, visitor: Visitor) -> None:
         """Errors: Forbidden (nobody may sign up), ValidationFailed (with every problem), TooManyAttempts (of this
         client), Overloaded, Unavailable. A known address is not an error."""
-        if why := CLOSED.get(self.site().sign_up):
+        site, now_ms, known_kind = self.site(), visitor.now_ms, Kind.VERIFY_EMAIL
+        if why := why_not(site, None, now_ms):
             raise Forbidden(why)
-        address, name = self._checked(email, password, name)
-        now_ms, known_kind = visitor.now_ms, Kind.VERIFY_EMAIL
+        address, name = checked(
+            self.passwords, email, password, name, lambda given: domain_problem(site, given, None, now_ms)
+        )
         account = self.accounts.by_email(address.key, now_ms)
         if account and account.status != "pending":
             known_kind = Kind.ALREADY_REGISTERED
@@ -74,7 +75,7 @@ class Registration:
                 queue_nothing(self.mails, now_ms)
                 return
             try:
-                self._put(account, address, mine, allowed)
+                self._put(account, address, mine, visitor.language, allowed=allowed)
                 return
             except Conflict:  # a concurrent registration of the address was first
                 account = self.accounts.by_email(address.key, now_ms)
@@ -82,41 +83,18 @@ class Registration:
 
     def resend(self, email: str, visitor: Visitor) -> None:
         """Send the links of all registrations again, to pending accounts only. The result is the same for every
-        address. Errors: ValidationFailed, TooManyAttempts, StoreUnavailable."""
+        address. Errors: Forbidden (nobody may sign up), ValidationFailed, TooManyAttempts, StoreUnavailable."""
+        site = self.site()
+        if why := why_not(site, None, visitor.now_ms):
+            raise Forbidden(why)
         address = parse_address(email)
         account = self.accounts.by_email(address.key, visitor.now_ms)
         known = _pending(account)
         allowed = self.throttle.allows(address.key, Kind.VERIFY_EMAIL, visitor, mails=len(known) or 1)
-        if allowed and account and known:
-            self._repeat(account, visitor.now_ms)
+        if allowed and account and known and not domain_problem(site, address, account, visitor.now_ms):
+            self._repeat(account, visitor.now_ms, visitor.language)
         else:
             queue_nothing(self.mails, visitor.now_ms)
-
-    def _checked(self, email: str, password: str, name: str | None) -> tuple[Address, str]:
-        problems: list[FieldProblem] = []
-        address, display = Address("", ""), ""
-        try:
-            address = parse_address(email)
-            self._require_domain(address)
-        except ValidationFailed as exc:
-            problems += exc.problems
-        problem = self.passwords.problem(password, address.local_part)
-        if problem:
-            problems.append(FieldProblem("password", problem))
-        try:
-            display = parse_name(name)
-        except ValidationFailed as exc:
-            problems += exc.problems
-        if problems:
-            raise ValidationFailed(tuple(problems))
-        return address, display
-
-    def _require_domain(self, address: Address) -> None:
-        site = self.site()
-        of_address = {lower(one.rpartition("@")[2]) for one in (address.key, address.given)}  # both forms of IDNA
-        if site.sign_up == "domains" and of_address.isdisjoint(map(lower, site.sign_up_domains)):
-            known = ", ".join(site.sign_up_domains)
-            raise ValidationFailed((FieldProblem("email", f"Only addresses of these domains may sign up: {known}."),))
 
     def _is_repeated(self, account: Account | None, mine: Registered) -> bool:
         """Whether this is the double click or retry of a registration whose mail is under way.
@@ -133,32 +111,34 @@ class Registration:
             return True
         return any(one.password_hash == mine.password_hash for one in recent)
 
-    def _put(self, account: Account | None, address: Address, mine: Registered, allowed: bool) -> None:
+    def _put(
+        self, account: Account | None, address: Address, mine: Registered, language: str, *, allowed: bool
+    ) -> None:
         """Errors: Conflict."""
         now_ms = mine.created_ms
         if account is None:
-            self._create(address, mine)
+            self._create(address, mine, language)
         elif not allowed:
             queue_nothing(self.mails, now_ms)
         elif account.status != "pending":
-            queue_mail(Kind.ALREADY_REGISTERED, account, mails=self.mails, now_ms=now_ms)
+            queue_mail(Kind.ALREADY_REGISTERED, account, mails=self.mails, now_ms=now_ms, language=language)
         elif (kept := _with_room(account.registrations, now_ms)) is not None:
-            mail = _link(account, mine, now_ms)
+            mail = _link(account, mine, now_ms, language)
             mine = replace(mine, expires_ms=mail.expires_ms)
             self.accounts.put_registrations(account, {**kept, mail.mail_id: mine}, [mail])
         else:
-            self._repeat(account, now_ms)
+            self._repeat(account, now_ms, language)
 
-    def _repeat(self, account: Account, now_ms: int) -> None:
+    def _repeat(self, account: Account, now_ms: int, language: str) -> None:
         known = account.registrations
-        mails = [replace(_link(account, known[mail_id], now_ms), repeats=mail_id) for mail_id in known]
+        mails = [replace(_link(account, known[mail_id], now_ms, language), repeats=mail_id) for mail_id in known]
         longer = {mail.repeats: replace(known[mail.repeats], expires_ms=mail.expires_ms) for mail in mails}
         try:
             self.accounts.put_registrations(account, longer, mails)
         except Conflict:
             return  # a concurrent request queued its mails first
 
-    def _create(self, address: Address, mine: Registered) -> None:
+    def _create(self, address: Address, mine: Registered, language: str) -> None:
         now_ms = mine.created_ms
         account = Account(
             account_id=random_id("usr_"),
@@ -169,7 +149,7 @@ class Registration:
             created_ms=now_ms,
             ttl_s=(now_ms + UNVERIFIED_MS) // 1000,
         )
-        mail = _link(account, mine, now_ms)
+        mail = _link(account, mine, now_ms, language)
         account = replace(account, registrations={mail.mail_id: replace(mine, expires_ms=mail.expires_ms)})
         grant = new_grant(account.account_id, **self.limits(), now_ms=now_ms) | {"ttl_s": account.ttl_s}
         self.accounts.create(account, grant, mail)
@@ -202,10 +182,10 @@ def _mails_due(account: Account | None, now_ms: int) -> int:
     return len(known) if _with_room(known, now_ms) is None else 1
 
 
-def _link(account: Account, one: Registered, now_ms: int) -> Mail:
+def _link(account: Account, one: Registered, now_ms: int, language: str) -> Mail:
     """The mail with a registration's link, which lives no longer than the account."""
-    data = {"when": rfc3339(one.created_ms)}
-    mail = new_mail(Kind.VERIFY_EMAIL, account_id=account.account_id, to=one.email, now_ms=now_ms, data=data)
+    told: dict[str, Any] = {"data": {"when": rfc3339(one.created_ms)}, "language": account.language or language}
+    mail = new_mail(Kind.VERIFY_EMAIL, account_id=account.account_id, to=one.email, now_ms=now_ms, **told)
     ends_ms = (account.ttl_s or 0) * 1000
     return replace(mail, expires_ms=min(mail.expires_ms, ends_ms)) if ends_ms else mail
 

@@ -1,10 +1,11 @@
 """Reset a forgotten password with a mailed code."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sluice.domain.accounts.account import Account, parse_address
+from sluice.domain.accounts.account import Account, Address, parse_address
 from sluice.domain.accounts.audit import Action
 from sluice.domain.accounts.visitor import Visitor
 from sluice.domain.errors import MailedCodeInvalid, StoreUnavailable
@@ -13,6 +14,7 @@ from sluice.ports.accounts import AccountStore
 from sluice.ports.gateway import GrantStore
 from sluice.ports.mails import MailStore
 from sluice.ports.tokens import TokenStore
+from sluice.services.accounts.may_join import refusal
 from sluice.services.accounts.new_passwords import NewPasswords, tell_owner
 from sluice.services.accounts.redeem import MailedCodes
 from sluice.services.accounts.security_events import SecurityEvents
@@ -34,16 +36,19 @@ class PasswordReset:
     grants: GrantStore
     tokens: TokenStore
     quotas: QuotaOfAddress
+    site: Callable[[], Any]
+    """Of `may_join`."""
 
     def request(self, email: str, visitor: Visitor) -> None:
         """The same for every address. Errors: ValidationFailed (malformed), TooManyAttempts, StoreUnavailable."""
         address = parse_address(email)
         allowed = self.throttle.allows(address.key, Kind.RESET_PASSWORD, visitor)
         account = self.accounts.by_email(address.key, visitor.now_ms)
-        if allowed and account and account.status in ("pending", "active"):
+        if allowed and account and self._may_reset(account, visitor.now_ms):
             # The spelling of an unverified account may be a stranger's. This one is kept if the code is redeemed.
             to = address.given if account.status == "pending" else account.email
-            queue_code(Kind.RESET_PASSWORD, account, accounts=self.accounts, now_ms=visitor.now_ms, to=to)
+            told = {"to": to, "language": visitor.language}
+            queue_code(Kind.RESET_PASSWORD, account, accounts=self.accounts, now_ms=visitor.now_ms, **told)
         else:
             queue_nothing(self.mails, visitor.now_ms)
 
@@ -63,7 +68,7 @@ class PasswordReset:
             self._redeem(account, mail, password_hash, now_ms, keep_tokens)
             self._mark_revoked(account, live, now_ms)
             self.events.note(Action.PASSWORD_RESET, account.account_id, visitor)
-            tell_owner(account, self.mails, now_ms)
+            tell_owner(account, self.mails, visitor)
 
     def _account_of(self, mail: Mail, now_ms: int) -> Account:
         """Check the code before hashing the password. The write's condition checks it again and decides."""
@@ -71,8 +76,16 @@ class PasswordReset:
         newest = account.codes.get(Kind.RESET_PASSWORD) if account else None
         if account is None or newest is None or newest.mail_id != mail.mail_id or newest.expires_ms <= now_ms:
             raise MailedCodeInvalid()
+        if account.status == "pending" and not self._may_reset(account, now_ms):
+            raise MailedCodeInvalid()
         # Each registration of an unverified account may be a stranger's: only what was mailed to is proven.
         return replace(account, email=mail.to, name="") if account.status == "pending" else account
+
+    def _may_reset(self, account: Account, now_ms: int) -> bool:
+        """A reset verifies the address of an unverified account, and so makes it one."""
+        if account.status != "pending":
+            return account.status == "active"
+        return not refusal(self.site(), Address(account.email, account.email_key), account, now_ms)
 
     def _redeem(self, account: Account, mail: Mail, password_hash: str, now_ms: int, keep_tokens: bool) -> None:
         try:

@@ -1,14 +1,17 @@
 """Redeem a mailed code that verifies an address: of a registration, or of a change of address."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from sluice.domain.accounts.account import Account, AddressTaken
+from sluice.domain.accounts.account import Account, Address, AddressTaken
 from sluice.domain.accounts.audit import Action
 from sluice.domain.accounts.visitor import Visitor
 from sluice.domain.errors import MailedCodeInvalid, MailedCodeUsed
 from sluice.domain.mails.mail import Kind, Mail, new_mail
 from sluice.ports.accounts import AccountStore, Throttles
 from sluice.services.accounts.login_throttle import remember_place
+from sluice.services.accounts.may_join import may_join
 from sluice.services.accounts.redeem import MailedCodes
 from sluice.services.accounts.security_events import SecurityEvents
 from sluice.services.accounts.used_quota import QuotaOfAddress
@@ -21,12 +24,14 @@ class Verification:
     throttles: Throttles
     events: SecurityEvents
     quotas: QuotaOfAddress
+    site: Callable[[], Any]
+    """Of `may_join`."""
 
     def redeem(self, code: str, visitor: Visitor) -> str:
         """→ the account's id. A code has one purpose, so at most one of the two accepts it.
 
-        Errors: MailedCodeInvalid (MailedCodeUsed if this code verified the account's address), TooManyAttempts (of this
-        client), StoreUnavailable.
+        Errors: MailedCodeInvalid (MailedCodeUsed if this code verified the account's address), Forbidden (nobody may
+        make an account with this address now), TooManyAttempts (of this client), StoreUnavailable.
         """
         with self.codes.redeeming(visitor):
             account_id = self._redeem(code, visitor)
@@ -48,6 +53,7 @@ class Verification:
         mail, account = self._found(code, Kind.VERIFY_EMAIL)
         if mail.mail_id not in account.registrations:
             raise MailedCodeInvalid()
+        may_join(self.site(), Address(account.email, account.email_key), account, now_ms)
         self.quotas.arrive(account.account_id, account.email_key, now_ms)
         self.accounts.redeem_verification(account, mail.mail_id, now_ms)
         return account.account_id
@@ -69,7 +75,8 @@ class Verification:
         if newest is None or newest.mail_id != mail.mail_id or newest.expires_ms <= now_ms:
             raise MailedCodeInvalid()
         data = {"new_email": newest.new_email}
-        notice = new_mail(Kind.EMAIL_CHANGED, account_id=account.account_id, to=account.email, now_ms=now_ms, data=data)
+        told: dict[str, Any] = {"data": data, "language": account.language or mail.language}
+        notice = new_mail(Kind.EMAIL_CHANGED, account_id=account.account_id, to=account.email, now_ms=now_ms, **told)
         added = self.quotas.move(account.account_id, account.email_key, newest.new_email_key, now_ms)
         try:
             self.accounts.redeem_email_change(account, newest, notice, now_ms)

@@ -108,7 +108,8 @@ class Embed:
             cost_micro_usd(self.prices(model.name), made.used, 0, made.cached), now_ms, None, None, None,
             period_of(now_ms), "ingestion",
         )  # fmt: skip
-        if self.hot.put_record(record) == record:
+        # The very one: another that does the same work at once, in the same millisecond, makes an equal record.
+        if self.hot.put_record(record) is record:
             self.accountant.add_to_quota(account_id, record.period, made.used)
 
 

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sluice.domain import errors
-from sluice.domain.gateway.admission import GOOD, AdmissionRequest, Grant, Limits, forms_for, lease_for
+from sluice.domain.gateway.admission import GOOD, AdmissionRequest, Grant, Limits, forms_for, lease_for, without_lease
 from sluice.domain.gateway.buckets import WINDOW_NS
 from sluice.domain.gateway.decision import FLOOD_FACTOR, caller_refusal, decide, decide_malformed, next_block_seconds
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.gateway.plans import in_force, in_plan, plan_change
 from sluice.domain.periods import period_of
 from sluice.domain.settings.terms import NO_TERMS, Terms
+from sluice.domain.usage.ledger import LedgerRecord
 from sluice.ports.gateway import Attempt, HotStore
 from sluice.services.gateway.fit import Fit
 from sluice.services.gateway.settle import settle_abandoned
@@ -90,17 +91,18 @@ class Admission:
         """`fit`: makes the request fit the grant that is seen. Errors: InvalidApiToken, AccountSuspended,
         RateLimitExceeded, QuotaExceeded, InsufficientBudget, TooManyConcurrentRequests, InvalidModelRequest (could
         never fit), ModelNotFound (not in the plan), StoreUnavailable, and those of `fit`."""
-        self._refuse_floods(fit.fewest if fit else request, now_ns)
+        self._refuse_floods(request, fit, now_ns)
         try:
             return self._admit(request, now_ns, fit)
         except (errors.InvalidModelRequest, errors.ModelNotFound):  # it could never be admitted: wrong in form
             self.charge_malformed(request.account_id, request.token_id, now_ns, request.family)
             raise
         except FLOODING as refusal:
-            if request.epoch:  # the queue asks again, and not the caller
+            if not request.counts:  # the queue asks again, and not the caller
                 raise
-            self._count(request.account_id, request.token_id, now_ns)
-            if self._block_floods(request.account_id, now_ns // 1_000_000):
+            who = self._flooder(request.account_id, request.token_id, request.family)
+            self._count(who, request.token_id, now_ns)
+            if who == request.account_id and self._block_floods(who, now_ns // 1_000_000):
                 seen = self._judged(self._seen[request.account_id], self._plans.current())
                 raise (decide(seen, request, now_ns) or refusal) from refusal  # now the block is the wait
             raise
@@ -116,8 +118,10 @@ class Admission:
                 return
             refusal = decide_malformed(guess, token_id, now_ns, family)
             if isinstance(refusal, errors.RateLimitExceeded):
-                self._count(account_id, token_id, now_ns).last_malformed_ns = now_ns
-                self._block_floods(account_id, now_ns // 1_000_000)
+                who = self._flooder(account_id, token_id, family)
+                self._count(who, token_id, now_ns).last_malformed_ns = now_ns
+                if who == account_id:
+                    self._block_floods(account_id, now_ns // 1_000_000)
             if refusal is not None:
                 raise decide_malformed(self._seen[account_id], token_id, now_ns, family) or refusal
         raise errors.Overloaded(retry_after_seconds=1)
@@ -125,7 +129,7 @@ class Admission:
     def refuse_malformed_floods(self, account_id: str, token_id: str, now_ns: int, family: str = "") -> None:
         """Before a body is read: refuse an account that floods with requests that are wrong in form and has no request
         left, as `_refuse_floods` does. Errors: RateLimitExceeded."""
-        kept, seen = self._refused.get(account_id), self._seen.get(account_id)
+        kept, seen = self._refused.get(self._flooder(account_id, token_id, family)), self._seen.get(account_id)
         if kept is None or seen is None or not kept.is_flood_of(token_id, kept.last_malformed_ns, now_ns):
             return
         refusal = decide_malformed(seen, token_id, now_ns, family)
@@ -149,7 +153,7 @@ class Admission:
             attempt = self._store.admit(request, guess, forms_for(judged, request, now_ns), lease, now_ns, change)
             guess = self._known(attempt)
             ours = guess.leases.get(request.request_id)
-            if request.epoch and ours is not None and not attempt.made:
+            if not request.counts and ours is not None and not attempt.made:
                 raise errors.Conflict("Another process executes this run.")
             if attempt.made or ours is not None:  # a retry after an unclear answer finds its own lease
                 self._on_writes(writes)
@@ -183,6 +187,12 @@ class Admission:
         """Keep the grant that a settlement or checkpoint returned, because it improves the next guess."""
         if grant is not None:
             self._remember(grant)
+
+    def released(self, record: LedgerRecord, lease: Lease) -> None:
+        """The same for a settlement of which the store returned no grant."""
+        seen = self._seen.get(record.account_id)
+        if seen is not None and record.request_id in seen.leases:
+            self._remember(without_lease(seen, lease, record))
 
     def seen(self, account_id: str) -> Grant | None:
         """The account's grant as this process saw it last. It may be stale: use it for headers, not for decisions."""
@@ -235,24 +245,33 @@ class Admission:
 
     # --- floods
 
-    def _refuse_floods(self, request: AdmissionRequest, now_ns: int) -> None:
+    def _refuse_floods(self, request: AdmissionRequest, fit: Fit | None, now_ns: int) -> None:
         """While an account floods, answer from the grant as last seen, for at most a second after the store refused.
 
         The refusal is computed for this request, so its wait is correct for the grant in memory. Only the requests that
         other instances admitted within that second are missing.
         """
-        kept, seen = self._refused.get(request.account_id), self._seen.get(request.account_id)
+        who = self._flooder(request.account_id, request.token_id, request.family)
+        kept, seen = self._refused.get(who), self._seen.get(request.account_id)
         if kept is None or seen is None or not kept.is_flood_of(request.token_id, kept.last_ns, now_ns):
             return
-        refusal = decide(self._judged(seen, self._plans.current()), request, now_ns)
+        fewest = fit.fewest if fit else request
+        refusal = decide(self._judged(seen, self._plans.current()), fewest, now_ns)
         if isinstance(refusal, FLOODING):
             kept.count += 1
             raise refusal
 
-    def _count(self, account_id: str, token_id: str, now_ns: int) -> _Refusals:
-        kept = self._refused.get(account_id)
+    def _flooder(self, account_id: str, token_id: str, family: str) -> str:
+        """Whose refusals count together: the account's, but those of a publishable API token alone, because its
+        visitors are strangers who must not get the account blocked."""
+        seen = self._seen.get(account_id)
+        use = seen.token_limits.get(family or token_id) if seen else None
+        return token_id if use and use.public else account_id
+
+    def _count(self, who: str, token_id: str, now_ns: int) -> _Refusals:
+        kept = self._refused.get(who)
         if kept is None or not 0 <= now_ns - kept.since_ns < WINDOW_NS:
-            kept = self._refused[account_id] = _Refusals(now_ns)
+            kept = self._refused[who] = _Refusals(now_ns)
             while len(self._refused) > KEEP_ACCOUNTS:
                 self._refused.popitem(last=False)
         kept.count += 1

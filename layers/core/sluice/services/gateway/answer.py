@@ -8,7 +8,7 @@ from typing import Any
 from sluice.domain import errors
 from sluice.domain.documents.retrieval import Grounding, Sources, citations
 from sluice.domain.gateway import chunks
-from sluice.domain.gateway.contents import MAX_TEXT_BYTES
+from sluice.domain.gateway.contents import MAX_TEXT_BYTES, Kept
 from sluice.domain.tokens import Claims
 from sluice.ports.gateway import UpstreamStream
 from sluice.services.documents.retrieve import Retrieval
@@ -62,13 +62,19 @@ class Answers:
 
 
 class LogKeeper:
-    """Keeps the prompt and the answer in the caller's request log, if the account's settings say so."""
+    """Keeps the prompt and the answer in the caller's request log, if the account's settings say so: with the
+    settlement where the store takes both at once, and otherwise after it."""
 
     def __init__(self, gateway: Gateway, exchange: Exchange, prompt: Callable[[], str]) -> None:
         self._gateway, self._exchange, self._prompt = gateway, exchange, prompt
-        self._transcript = chunks.Transcript(MAX_TEXT_BYTES if exchange.grant.store_content else 0)
+        self._keeps = exchange.grant.store_content
+        self._transcript = chunks.Transcript(MAX_TEXT_BYTES if self._keeps else 0)
         self.add = self._transcript.add  # called with each chunk
+        exchange.to_keep = self._kept if self._keeps else None
+
+    def _kept(self) -> Kept:
+        return self._gateway.kept(self._prompt(), self._transcript.text())
 
     def end(self) -> None:
-        if self._exchange.grant.store_content:
-            self._gateway.keep_content(self._exchange.request, self._prompt(), self._transcript.text())
+        if self._keeps and not self._exchange.is_kept:
+            self._gateway.keep_content(self._exchange.request, self._kept())

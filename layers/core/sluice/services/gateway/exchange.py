@@ -13,22 +13,24 @@ from typing import Any, Protocol
 from sluice.domain import errors
 from sluice.domain.gateway import chunks
 from sluice.domain.gateway.admission import AdmissionRequest, Grant
+from sluice.domain.gateway.contents import Kept
 from sluice.domain.gateway.decision import caller_refusal
 from sluice.domain.gateway.estimates import BYTES_A_TOKEN
-from sluice.domain.gateway.leases import RENEW_EVERY_MS
+from sluice.domain.gateway.leases import LEASE_MS, RENEW_EVERY_MS, Lease
 from sluice.domain.settings.terms import LOCAL
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.pricing import bound_micro_usd, cost_micro_usd
 from sluice.ports.gateway import Asked, HotStore, Reserved, RunAnswer, Spend, UpstreamStream
 from sluice.services.gateway.admit import Admitted
 from sluice.services.gateway.request import RequestContext, Superseded
-from sluice.services.gateway.settle import Outcome, settle, withdraw
+from sluice.services.gateway.settle import Outcome, settle, settle_at_once, withdraw
 from sluice.services.gateway.settle_later import SettleLater
 
 log = logging.getLogger("sluice.exchange")
 
 CLIENT_GONE_STATUS = 499  # nginx's number, for the ledger only; the caller has gone and gets no status
 SETTLE_ATTEMPTS = 3
+HELD_MS = 2 * RENEW_EVERY_MS  # after a renewal a run's lease is certainly its attempt's, and for 24 s more
 SETTLE_PAUSE_SECONDS = 0.1
 PING = b""
 COME_AGAIN = (errors.ModelUnavailable, errors.Overloaded, errors.SearchUnavailable, errors.StoreUnavailable)
@@ -66,8 +68,9 @@ class Observer(Protocol):
 @dataclass(frozen=True)
 class Bookkeeping:
     """What all exchanges of a process share to record their work. `remember` gets the grant that a settlement returned,
-    because it improves the next admission's guess. `ended`: called once with each request that holds no lease any more,
-    and the seconds that it held one; None if its admission was taken back."""
+    and `released` a settlement that returned none, because they improve the next admission's guess. `ended`: called
+    once with each request that holds no lease any more, and the seconds that it held one; None if its admission was
+    taken back."""
 
     store: HotStore
     clock: Clock
@@ -75,6 +78,7 @@ class Bookkeeping:
     settle_later: SettleLater
     remember: Callable[[Grant | None], None]
     spend: Spend | None = None
+    released: Callable[[LedgerRecord, Lease], None] = lambda record, lease: None
     ended: Callable[[AdmissionRequest, float | None], None] = lambda request, held_seconds: None
 
 
@@ -98,7 +102,9 @@ class Exchange:
         self.record: LedgerRecord | None = None
         self._over = self.withdrawn = False
         self.superseded = False
-        self._held_ms = 0
+        self.to_keep: Callable[[], Kept] | None = None  # what its account logs of it
+        self.is_kept = False  # whether the settlement has stored that
+        self._held_ms = self.lease.expires_ms - LEASE_MS  # when the lease was certainly this attempt's
 
     @property
     def over(self) -> bool:
@@ -175,6 +181,7 @@ class Exchange:
             return
         if not attempt.made:
             raise self._why_not(attempt.grant, now_ms)
+        self._held_ms = now_ms
 
     def _why_not(self, grant: Grant | None, now_ms: int) -> errors.SluiceError:
         if grant is None:
@@ -183,10 +190,10 @@ class Exchange:
         return refusal or errors.Overloaded("The request was held up for too long and has been settled.")
 
     def holds(self) -> bool:
-        """Whether a run's lease is still this attempt's, and is for the next half minute. If not, another process
-        executes it or has ended it, and this one must not. Errors: StoreUnavailable."""
+        """Whether a run's lease is still this attempt's, and is for the next 24 s. If not, another process executes it
+        or has ended it, and this one must not. Errors: StoreUnavailable."""
         now_ms = self._books.clock() // 1_000_000
-        if not self.lease.epoch or now_ms - self._held_ms < RENEW_EVERY_MS:
+        if not self.lease.epoch or now_ms - self._held_ms < HELD_MS:
             return not self.superseded
         prompt_tokens, completion_tokens, _ = self._counts()
         lease = self.lease.with_progress(prompt_tokens, completion_tokens, self.upstream or LOCAL)
@@ -203,7 +210,7 @@ class Exchange:
         self._over = True
         if self._stream is not None:
             self._stream.close()
-        outcome = self._outcome(status, finish_reason)
+        outcome = self.outcome(status, finish_reason)
         try:
             self._settle(outcome)
         finally:
@@ -218,25 +225,37 @@ class Exchange:
 
     def _tried(self, outcome: Outcome) -> bool:
         """Whether the store took the settlement at one of a few attempts."""
+        kept = self._kept()
         for attempt in range(SETTLE_ATTEMPTS):
-            if self._settled(outcome):
+            if self._settled(outcome, kept):
                 return True
             if attempt + 1 < SETTLE_ATTEMPTS:
                 time.sleep(random.uniform(0, SETTLE_PAUSE_SECONDS * 2**attempt))
         return False
 
-    def _settled(self, outcome: Outcome) -> bool:
+    def _kept(self) -> Kept | None:
+        try:
+            return self.to_keep() if self.to_keep and self._books.store.settles_at_once else None
+        except Exception:  # of an answer that cannot be read: it is settled all the same
+            log.exception("content not kept: %s", self.request.request_id)
+            return None
+
+    def _settled(self, outcome: Outcome, kept: Kept | None = None) -> bool:
         """Whether the store took the settlement."""
         started = time.monotonic()
         try:
             if not self.holds():
                 return True
-            self.record, released = settle(
-                self._books.store, self.request.account_id, self.request.request_id, self.lease, outcome
-            )
+            about = (self._books.store, self.request.account_id, self.request.request_id, self.lease, outcome)
+            self.record = settle_at_once(*about, kept)
+            if self.record is not None:
+                self.is_kept = kept is not None
+                self._books.released(self.record, self.lease)
+            else:
+                self.record, attempt = settle(*about)
+                self._books.remember(attempt.grant)
         except errors.StoreUnavailable:
             return False
-        self._books.remember(released.grant)
         self._give_back(self.record, outcome)
         self.context.on_settled(self.record)
         self._books.observer.settled(self.record, time.monotonic() - started)
@@ -259,8 +278,8 @@ class Exchange:
     def fail(self, cause: BaseException) -> None:
         """Settle an exchange that ended early, with the HTTP status that its caller gets. One that the model has not
         begun, because it is full, is taken back if its request may wait."""
-        if isinstance(cause, Superseded) or (self.context.run is not None and self._may_come_again(cause)):
-            self._leave()
+        if isinstance(cause, Superseded) or (self.context.is_queued and self._may_come_again(cause)):
+            self._leave(cause)
             return
         if self._may_come_again(cause) and self._withdraw():
             return
@@ -270,16 +289,18 @@ class Exchange:
         else:
             self.settle(self.context.status_of(cause), "error")
 
-    def _leave(self) -> None:
+    def _leave(self, cause: BaseException) -> None:
         """Settle nothing. A lease that cannot be given back expires, and then others see to it."""
-        if not self._over and not self._withdraw():
+        if not self._over and (isinstance(cause, errors.AnswerLost) or not self._withdraw()):
             self._over = True
             self._books.ended(self.request, None)
 
     def _may_come_again(self, cause: BaseException) -> bool:
         """Whether the request is asked again after this refusal of the model: if it waits for its turn, or is a run."""
-        if self.context.run is not None:
-            return self._first_ms is None and isinstance(cause, COME_AGAIN) and not isinstance(cause, errors.AnswerLost)
+        if self.context.is_queued:
+            is_row = self.context.run is not None and self.context.run.is_row  # then nobody has read its beginning
+            begun = self._first_ms is not None or isinstance(cause, errors.AnswerLost)
+            return isinstance(cause, COME_AGAIN) and (is_row or not begun)
         waiter = self.context.waiter
         return isinstance(cause, errors.Overloaded) and waiter is not None and not waiter.late
 
@@ -290,9 +311,7 @@ class Exchange:
             return False
         try:
             now_ms = self._books.clock() // 1_000_000
-            attempt = withdraw(
-                self._books.store, request.account_id, request.request_id, self.lease, self.grant, now_ms
-            )
+            attempt = withdraw(self._books.store, request, self.lease, self.grant, now_ms)
         except errors.StoreUnavailable:
             return False
         if not attempt.made:
@@ -307,7 +326,8 @@ class Exchange:
         self._books.ended(request, None)
         return True
 
-    def _outcome(self, status: int, finish_reason: str | None) -> Outcome:
+    def outcome(self, status: int, finish_reason: str | None) -> Outcome:
+        """As what it would be settled now."""
         stream, now_ms = self._stream, self._books.clock() // 1_000_000
         prompt, completion, cached = self._bounded(*self._counts())
         estimated = self._estimated if stream is None else stream.estimated

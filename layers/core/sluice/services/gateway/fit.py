@@ -37,11 +37,11 @@ class Counts:
     _lock: Lock = field(default_factory=Lock)
 
     @contextmanager
-    def place(self, grant: Grant) -> Iterator[None]:
+    def place(self, grant: Grant, *, row: bool = False) -> Iterator[None]:
         """Errors: TooManyConcurrentRequests."""
         account = grant.account_id
         with self._lock:
-            if self._running[account] + len(grant.leases) >= grant.limits.concurrency:
+            if self._running[account] + grant.running(rows=row) >= grant.limits.concurrency:
                 raise errors.TooManyConcurrentRequests()
             self._running[account] += 1
         try:
@@ -93,7 +93,7 @@ class Fit:
 
         half = max(1, min(self.prompt_tokens, self.most))
         if not self.counted and refusal(half) is not None:  # else the answer has most of the room, even by bytes
-            with self.counts.place(grant):
+            with self.counts.place(grant, row=self.request.is_row):
                 self._count()
         self.completion_tokens = _largest(self._least(grant, refusal), self.most, lambda most: refusal(most) is None)
         return self.form(self.prompt_tokens, self.completion_tokens), refusal(self.completion_tokens)

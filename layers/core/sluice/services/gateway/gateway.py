@@ -10,7 +10,7 @@ from typing import Any
 
 from sluice.domain import errors
 from sluice.domain.gateway.admission import AdmissionRequest, Grant
-from sluice.domain.gateway.contents import LoggedContent, expires_s
+from sluice.domain.gateway.contents import Kept, LoggedContent, expires_s
 from sluice.domain.gateway.decision import caller_refusal
 from sluice.domain.gateway.estimates import BYTES_A_TOKEN
 from sluice.domain.gateway.leases import Lease
@@ -163,7 +163,7 @@ class Gateway:
         try:
             return self._admit(fit.request, context, request.claims, fit)
         except errors.Throttled:
-            if fit.counted and context.run is None:  # so that counts are bounded by the requests a minute
+            if fit.counted and not context.is_queued:  # so that counts are bounded by the requests a minute
                 self.charge_request(request.claims)
             raise
 
@@ -171,8 +171,13 @@ class Gateway:
         """The next attempt of a run, with the reservation of the first. Its caller is checked again at once: errors as
         `check_caller`, by which the exchange is settled."""
         lease, grant = taken
-        reserved = (lease.reserved_tokens, lease.reserved_micro_usd)
-        request = replace(fit.request, reserve_tokens=reserved[0], reserve_micro_usd=reserved[1], prices=lease.prices)
+        request = replace(
+            fit.request,
+            reserve_tokens=lease.reserved_tokens,
+            reserve_micro_usd=lease.reserved_micro_usd,
+            prices=lease.prices,
+            price_percent=lease.price_percent,
+        )
         exchange = self._exchange(Admitted(request, lease, grant), context, local_only=claims.local_only)
         with self.failing(exchange):
             if (refusal := caller_refusal(grant, lease.token_id, self.now_ms())) is not None:
@@ -183,7 +188,10 @@ class Gateway:
         window = int(request.model.get("context_window") or NO_CONTEXT_WINDOW)
         most = min(window, self.defaults.max_tokens if request.max_tokens is None else request.max_tokens)
         passages = request.grounding.prompt_bound if request.grounding else 0
-        prices = self.terms().prices.get(str(request.model["id"]))
+        prices, percent = self.terms().prices.get(str(request.model["id"])), None
+        if context.run is not None and context.run.is_row:
+            percent = self.terms().batch_percents.get(str(request.model["id"]), 100)
+            prices = prices and prices.at(percent)
         first = self._first_upstream(request.claims, str(request.model["id"]))
 
         def form(prompt_tokens: int, completion_tokens: int) -> AdmissionRequest:
@@ -201,6 +209,9 @@ class Gateway:
                 prices,
                 first,
                 0 if context.run is None else context.run.epoch,
+                request.claims.judged_origin,
+                context.run is not None and context.run.at_once,
+                percent,
             )
 
         return Fit(
@@ -244,8 +255,8 @@ class Gateway:
     def _exchange(self, admitted: Admitted, context: RequestContext, *, local_only: bool = False) -> Exchange:
         if self.queue is not None:
             self.queue.began(admitted.request.account_id, admitted.request.model)
-        remember = self.admission.remember
-        books = Bookkeeping(self.store, self.clock, self.observer, self.settle_later, remember, self.spend, self._ended)
+        told = self.admission.remember, self.spend, self.admission.released, self._ended
+        books = Bookkeeping(self.store, self.clock, self.observer, self.settle_later, *told)
         return Exchange(books, admitted, context, local_only=local_only)
 
     def _ended(self, request: AdmissionRequest, held_seconds: float | None) -> None:
@@ -274,6 +285,7 @@ class Gateway:
         """For no tokens; of a model, for what a request and its seconds may cost. Errors: as `Admission.admit`."""
         names = (claims.account_id, context.request_id, claims.token_id)
         request = AdmissionRequest(*names, 0, model or NO_MODEL, endpoint, False, claims.family or "")
+        request = replace(request, origin=claims.judged_origin)
         if model:
             first, most = self._first_upstream(claims, model), bound_micro_usd(prices, 0, 0)
             request = replace(request, prices=prices, reserve_micro_usd=most, upstream=first)
@@ -339,12 +351,14 @@ class Gateway:
             most = min(most, self.defaults.whole_seconds)
         return min(most, max(exchange.context.seconds_left(), LEAST_SECONDS))
 
-    def keep_content(self, request: AdmissionRequest, prompt: str, response: str) -> None:
-        """For the caller's own log. Losing it loses no money, so a store that is away just loses it."""
+    def kept(self, prompt: str, response: str) -> Kept:
         now_ms = self.now_ms()
-        content, ttl_s = LoggedContent(prompt, response), expires_s(now_ms, self.defaults.content_days)
+        return Kept(LoggedContent(prompt, response), now_ms, expires_s(now_ms, self.defaults.content_days))
+
+    def keep_content(self, request: AdmissionRequest, kept: Kept) -> None:
+        """For the caller's own log. Losing it loses no money, so a store that is away just loses it."""
         try:
-            self.store.put_content(request.account_id, request.request_id, content, now_ms, ttl_s)
+            self.store.put_content(request.account_id, request.request_id, *kept)
         except errors.StoreUnavailable:
             log.warning("content not kept: %s", request.request_id)
 
@@ -394,6 +408,7 @@ def _call(exchange: Exchange, path: str, body: Mapping[str, Any], seconds: float
         most=exchange.most,
         prices=request.prices,
         asked=exchange.asked,
+        is_row=request.is_row,
     )
 
 

@@ -73,8 +73,10 @@ class ExchangeMetrics:
         if record.ttft_ms is not None:
             metrics.observe(measures.FIRST_TOKEN, record.ttft_ms / 1000, endpoint=record.endpoint)
         for kind in ("prompt", "completion", "cached"):
-            metrics.count(measures.TOKENS, getattr(record, f"{kind}_tokens"), model=record.model, kind=kind)
-        metrics.count(measures.SPEND, record.cost_micro_usd or 0)
+            if (tokens := getattr(record, f"{kind}_tokens")) > 0:
+                metrics.count(measures.TOKENS, tokens, model=record.model, kind=kind)
+        if record.cost_micro_usd:
+            metrics.count(measures.SPEND, record.cost_micro_usd)
         metrics.flush()
 
     def withdrawn(self) -> None:

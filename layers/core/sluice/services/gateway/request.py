@@ -47,11 +47,14 @@ class ModelRequest:
 class RunContext:
     """Of an exchange that executes a run. `epoch`: of its lease. `taken`: the lease that was taken over from a dead
     attempt, and the grant then; None where the run has to be admitted. `begun`: called once it holds its lease, before
-    the model is asked; what it raises ends the exchange, `Superseded` without a settlement."""
+    the model is asked; what it raises ends the exchange, `Superseded` without a settlement. `at_once`: its caller waits
+    for it and gets its refusals, so no queue brings it again. `is_row`: of a batch."""
 
     epoch: int
     taken: tuple[Lease, Grant] | None
     begun: Callable[[], None]
+    at_once: bool = False
+    is_row: bool = False
 
 
 class Superseded(Exception):
@@ -79,6 +82,11 @@ class RequestContext:
     """Of a request that waits for its turn: if the model begins nothing, because it is full, its admission is taken
     back."""
     run: RunContext | None = None
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether a queue brings the request again after a refusal that passes."""
+        return self.run is not None and not self.run.at_once
 
 
 def playground_claims(account_id: str, now_s: int) -> Claims:

@@ -1,4 +1,4 @@
-"""Settle an admitted request: two idempotent writes, no transaction.
+"""Settle an admitted request: two idempotent writes; on one machine both by one call, if neither was made (ADR 49).
 
 1. Put the ledger record if there is none. The first writer, gateway or sweeper, decides how many tokens were used.
 2. If the grant still has the lease, remove it and give back the tokens that the *stored* record did not use.
@@ -11,10 +11,11 @@ would make concurrent admissions of the account fail on AWS (docs/adr/0004-settl
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from sluice.domain.gateway.admission import Grant, Refund, refund_for, without_request
+from sluice.domain.gateway.admission import AdmissionRequest, Grant, Refund, refund_for, without_request
+from sluice.domain.gateway.contents import Kept
 from sluice.domain.gateway.leases import LEASE_MS, Lease
 from sluice.domain.ids import request_time_ms
 from sluice.domain.settings.terms import LOCAL, NO_MODEL
@@ -55,13 +56,25 @@ def settle(
     return stored, release(store, stored, lease)
 
 
-def withdraw(store: HotStore, account_id: str, request_id: str, lease: Lease, admitted: Grant, now_ms: int) -> Attempt:
+def settle_at_once(
+    store: HotStore, account_id: str, request_id: str, lease: Lease, outcome: Outcome, kept: Kept | None
+) -> LedgerRecord | None:
+    """Both writes and the content by one call: → the record. None if nothing was done, and `settle` is to do it.
+    Errors: StoreUnavailable, also where it may have been done; then `settle` finds the record."""
+    if not store.settles_at_once:
+        return None
+    record = _record(account_id, request_id, lease, outcome)
+    return record if store.settle(record, lease, refund_for(lease), kept) else None
+
+
+def withdraw(store: HotStore, request: AdmissionRequest, lease: Lease, admitted: Grant, now_ms: int) -> Attempt:
     """Take an admission back, because the model has begun nothing and the request waits for its turn again: it is not
     charged and leaves no record. `admitted`: the grant after the admission. Not made if the request is settled already,
     or the lease has expired, because then others settle it. Errors: StoreUnavailable, also where it may have been
     made."""
-    nothing = _record(account_id, request_id, lease, Outcome(WITHDRAWN_STATUS, 0, 0))
-    return release(store, nothing, lease, partial(without_request, lease=lease, grant=admitted, now_ms=now_ms))
+    nothing = _record(request.account_id, request.request_id, lease, Outcome(WITHDRAWN_STATUS, 0, 0))
+    taken_back = partial(without_request, request=request, lease=lease, grant=admitted, now_ms=now_ms)
+    return release(store, nothing, lease, taken_back)
 
 
 def _record(account_id: str, request_id: str, lease: Lease, outcome: Outcome) -> LedgerRecord:
@@ -75,6 +88,7 @@ def _record(account_id: str, request_id: str, lease: Lease, outcome: Outcome) ->
         cost_micro_usd=_cost(lease, outcome),
         created_ms=request_time_ms(request_id),
         period=lease.period,
+        price_percent=lease.price_percent,
         **vars(outcome),
     )
 
@@ -106,9 +120,20 @@ def release(
 
 
 def settle_abandoned(store: HotStore, account_id: str, request_id: str, lease: Lease) -> tuple[LedgerRecord, Attempt]:
-    """Settle the request of a process that died, from its last checkpoint, which is also when its seconds end.
-    Errors: StoreUnavailable."""
-    outcome = Outcome(
+    """Settle the request of a process that died, from its last checkpoint, which is also when its seconds end. Errors:
+    StoreUnavailable."""
+    return settle(store, account_id, request_id, lease, _interrupted(request_id, lease))
+
+
+def settle_last(store: HotStore, request_id: str, lease: Lease, grant: Grant) -> tuple[LedgerRecord, Attempt]:
+    """As `settle_abandoned`, and by the same write the account leaves the index of leases. The attempt is not made if
+    another request was admitted since `grant` was read. Errors: StoreUnavailable."""
+    stored = store.put_record(_record(grant.account_id, request_id, lease, _interrupted(request_id, lease)))
+    return stored, store.release(stored, lease, replace(refund_for(lease, grant), last=True))
+
+
+def _interrupted(request_id: str, lease: Lease) -> Outcome:
+    return Outcome(
         status=INTERRUPTED_STATUS,
         prompt_tokens=lease.prompt_tokens,
         completion_tokens=lease.completion_tokens,
@@ -118,4 +143,3 @@ def settle_abandoned(store: HotStore, account_id: str, request_id: str, lease: L
         settled_by="sweeper",
         upstream=None if lease.model == NO_MODEL else lease.upstream or LOCAL,
     )
-    return settle(store, account_id, request_id, lease, outcome)

@@ -111,9 +111,12 @@ class StoredResponses:
         *,
         run: Mapping[str, Any] | None = None,
         again: bool = False,
+        live: bool = False,
+        keeps: bool = True,
     ) -> bool:
         """False if it is not stored, because its answer is too long or the store is away: the caller gets it anyhow.
-        `again`: only in the place of what is stored of the same response."""
+        `again`: only in the place of what is stored of the same response. `live`: and only while it has not ended.
+        `keeps`: False for a day at most, where the account keeps no content."""
         if _bytes(response, messages, run) > MAX_ROW_BYTES:
             return False
         texts = {
@@ -123,9 +126,10 @@ class StoredResponses:
             **({"run": json.dumps(run, ensure_ascii=False)} if run else {}),
         }
         try:
-            ttl_s = expires_s(now_ms, self._keep_days)
+            ttl_s = expires_s(now_ms, self._keep_days if keeps else 1)
             key = _key(texts["response_id"])
-            return self._texts.put_texts(account_id, key, texts, now_ms, ttl_s, again=again)
+            having = "run" if live else ""  # which nothing has that has ended
+            return self._texts.put_texts(account_id, key, texts, now_ms, ttl_s, again=again, having=having)
         except StoreUnavailable:
             log.warning("a response was not stored", extra={"account_id": account_id})
             return False

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from sluice.domain.accounts.account import Account, PendingCode
 from sluice.domain.errors import Conflict
@@ -18,16 +19,17 @@ def queue_mail(
     now_ms: int,
     data: Mapping[str, str | int] | None = None,
     once: tuple[str | int, ...] = (),
+    language: str = "",
 ) -> bool:
     """Queue a notice (a mail without a code). → whether it was new.
 
     `once` names the occasion: of all calls with the same kind, account and occasion, only the first queues a mail
-    (`once=(202611,)` for a month's quota mail). Without it, each call queues one. Errors: StoreUnavailable.
+    (`once=(202611,)` for a month's quota mail). Without it, each call queues one. `language`: of who asked,
+    where the account has none. Errors: StoreUnavailable.
     """
     mail_id = once_id(kind, account.account_id, *once) if once else ""
-    return mails.queue(
-        new_mail(kind, account_id=account.account_id, to=account.email, now_ms=now_ms, data=data, mail_id=mail_id)
-    )
+    facts: dict[str, Any] = {"account_id": account.account_id, "to": account.email, "data": data, "mail_id": mail_id}
+    return mails.queue(new_mail(kind, now_ms=now_ms, language=account.language or language, **facts))
 
 
 def queue_nothing(mails: MailStore, now_ms: int) -> None:
@@ -42,13 +44,15 @@ def queue_code(
     accounts: AccountStore,
     now_ms: int,
     to: str,
+    language: str = "",
 ) -> None:
     """Queue a mail with a code, which makes earlier codes of its kind invalid. `to`: the address, as to be spelled.
     Errors: StoreUnavailable.
 
     If a concurrent call does the same, only one of the two mails is queued.
     """
-    mail = new_mail(kind, account_id=account.account_id, to=to, now_ms=now_ms)
+    language = account.language or language
+    mail = new_mail(kind, account_id=account.account_id, to=to, now_ms=now_ms, language=language)
     code = PendingCode(mail.mail_id, mail.expires_ms, now_ms)
     try:
         accounts.put_code(account, kind, code, mail)

@@ -35,7 +35,11 @@ class QuotaMails:
         if account is None:
             return []
         month = date(grant.period // 100, grant.period % 100, 1).strftime("%B %Y")
-        data: dict[str, str | int] = {"monthly_tokens": grant.limits.monthly_tokens, "period": month}
+        data: dict[str, str | int] = {
+            "monthly_tokens": grant.limits.monthly_tokens,
+            "period": month,
+            "month": grant.period,
+        }
         new = []
         for kind in due:
             if queue_mail(kind, account, mails=self._mails, now_ms=now_ms, data=data, once=(grant.period,)):

@@ -12,6 +12,7 @@ from sluice.domain.accounts.account import Account, Role, Status
 from sluice.domain.accounts.audit import Action, AuditEvent, new_event
 from sluice.domain.errors import Conflict, FieldProblem, Forbidden, NotFound, StoreUnavailable, ValidationFailed
 from sluice.domain.gateway.admission import GOOD, Grant
+from sluice.domain.phrases import phrase
 from sluice.domain.settings.terms import NO_TERMS, Terms
 from sluice.ports.accounts import AccountStore, AuditLog
 from sluice.ports.gateway import GrantStore, HotStore
@@ -27,6 +28,15 @@ class Actor:
 
     account_id: str
     client: str = ""
+
+
+def plan_problem(plan: str, terms: Terms) -> str:
+    """What is wrong with the name of a plan, or empty."""
+    if plan in terms.plans:
+        return ""
+    if not terms.plans:
+        return phrase("There is no such plan. The owner's settings have no plans.")
+    return phrase("There is no such plan. The plans are %(plans)s.", plans=", ".join(terms.plans))
 
 
 @dataclass(frozen=True)
@@ -78,9 +88,8 @@ class Administration:
         """Its limits apply from the next request, and the account's own ones end. Errors: ValidationFailed (no such
         plan; names those that there are)."""
         account, before = self._account(account_id), self._grant(account_id).plan
-        if plan not in (known := self.terms().plans):
-            names = f"The plans are {', '.join(known)}." if known else "The owner's settings have no plans."
-            raise ValidationFailed((FieldProblem("plan", f"There is no such plan. {names}"),))
+        if problem := plan_problem(plan, self.terms()):
+            raise ValidationFailed((FieldProblem("plan", problem),))
         self.grants.set_plan(account_id, plan)
         self._log(by, Action.PLAN_CHANGED, account, now_ms, {"plan": before}, {"plan": plan})
         return account

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from sluice.services.operations.admin import Actor
     from sluice.services.settings.in_force import SettingsInForce
 
-UPSTREAMS = (
-    "Upstreams are changed by the operator, with `sluice config apply`, because who changes one can have a key of this "
-    "server sent to any address."
+OPERATORS = (
+    "Upstreams and sign-in providers are changed by the operator, with `sluice config apply`, because who changes one "
+    "can have a key of this server sent to any address."
 )
 SHOWN, SHOWN_CHARACTERS = 5, 120  # changed tables that a conflict names, and of each
 
@@ -38,14 +38,14 @@ class OwnersTerms:
         """Write the next version after `version`, which the caller has read. Nothing is written if nothing changes.
 
         `applied`: the hash of the file that is applied; None for an edit. Errors: Conflict (it is not the newest),
-        Forbidden (an admin changes upstreams), ValidationFailed (too long).
+        Forbidden (an admin changes what only the operator may), ValidationFailed (too long).
         """
         known = self.in_force.read()
         if known.version != version:
             raise self._conflict(version)
         before = known.or_empty()
-        if by.account_id != OPERATOR and wanted.upstreams != before.upstreams:
-            raise Forbidden(UPSTREAMS)
+        if by.account_id != OPERATOR and wanted.operators() != before.operators():
+            raise Forbidden(OPERATORS)
         hash_ = known.applied if applied is None else applied
         if wanted == before and hash_ == known.applied and not known.problem:
             return known

@@ -43,8 +43,10 @@ class SettingsInForce:
                 began_s = self._monotonic()
                 try:
                     self.read()
-                finally:  # also of a failed read, so that an outage costs one read in 5 s
                     self._looked_s = began_s
+                except StoreUnavailable:  # which may have taken longer than that: an outage costs one read in 5 s
+                    self._looked_s = self._monotonic()
+                    raise
         except StoreUnavailable:
             log.warning("the settings cannot be read: version %d stays in force", self._known.version)
         finally:

@@ -1,13 +1,15 @@
 """One process for each file, without credentials, so that a hostile file hangs or crashes only its own (ADR 71).
 
-The process sets its own limits before it reads a byte (`work.py`). This side measures the time and kills the process
-group.
+The process sets its own limits before it reads a byte (`work.py`). A server that has the parsers forks it, measures the
+time and kills its group (`forks.py`); a thread that finds all servers in use starts one more.
 """
 
+import atexit
 import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,7 @@ from sluice.domain.errors import Unavailable
 log = logging.getLogger("sluice.ingestion")
 
 WALL_SECONDS = 60.0
+START_SECONDS = 60.0
 MOST_OUTPUT_BYTES = 64 * 1024 * 1024
 SHOWN_CHARACTERS = 500
 KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TESSDATA_PREFIX", "TMPDIR", "COVERAGE_PROCESS_START")
@@ -32,7 +35,7 @@ def parse(file: File, body: bytes, wall_seconds: float = WALL_SECONDS) -> Sequen
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         stdin.write(body)
         stdin.seek(0)
-        status = _run(file.filename, stdin, stdout, stderr, wall_seconds)
+        status = _run(file.filename, (stdin, stdout, stderr), wall_seconds)
         if status == 0:
             stdout.seek(0)
             return _blocks(stdout.read(MOST_OUTPUT_BYTES))
@@ -43,30 +46,86 @@ def parse(file: File, body: bytes, wall_seconds: float = WALL_SECONDS) -> Sequen
     raise Unreadable(_reason(status, wall_seconds))
 
 
-def _run(filename: str, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes], wall_seconds: float) -> int | None:
+def _run(filename: str, files: Sequence[IO[bytes]], wall_seconds: float) -> int | None:
     """The exit status; a negative number is the signal that ended the process; None means that it ran too long."""
-    environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"}
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sluice.adapters.documents.parsing.work", filename],
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            env=environment,
-            cwd="/",
-            start_new_session=True,
-        )
-    except OSError as exc:
-        raise Unavailable() from exc
-    try:
-        return process.wait(wall_seconds)
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # the whole group, so its children too
-        process.wait()
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    environment = kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"}
+    while True:
+        try:
+            server, is_new = _idle.pop(), False
+        except IndexError:
+            server, is_new = Server(environment), True
+        if server.environment != environment:
+            server.end()
+            continue
+        try:
+            return server.run(filename, files, wall_seconds)
+        except NotBegun as exc:  # one that waited may have ended meanwhile
+            if is_new:
+                raise Unavailable() from exc
+
+
+class NotBegun(Exception):
+    """The server has ended, or cannot fork."""
+
+
+class Server:
+    """A process that forks one for each file (`forks.py`), and the socket to it. For one thread at a time."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        """Errors: Unavailable."""
+        self.environment = environment
+        try:
+            self._socket, theirs = socket.socketpair()
+            self._lines = self._socket.makefile("rb")
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "sluice.adapters.documents.parsing.forks", str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    env=environment,
+                    cwd="/",
+                    start_new_session=True,
+                    pass_fds=[theirs.fileno()],
+                )
+        except OSError as exc:
+            raise Unavailable() from exc
+
+    def run(self, filename: str, files: Sequence[IO[bytes]], wall_seconds: float) -> int | None:
+        """Errors: NotBegun."""
+        try:
+            asked = json.dumps([filename, wall_seconds]).encode()
+            self._socket.settimeout(START_SECONDS)
+            socket.send_fds(self._socket, [asked], [file.fileno() for file in files])
+            pid = int(self._lines.readline().partition(b"began ")[2])
+        except (OSError, ValueError) as exc:
+            self.end()
+            raise NotBegun() from exc
+        try:
+            self._socket.settimeout(wall_seconds + START_SECONDS)
+            status: int | None = json.loads(self._lines.readline())
+        except (OSError, ValueError):  # the server was killed
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+            self.end()
+            return -signal.SIGKILL
+        _idle.append(self)
+        return status
+
+    def end(self) -> None:
+        self._lines.close()
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+
+
+_idle: list[Server] = []
+
+
+@atexit.register
+def _end_idle() -> None:
+    while _idle:
+        _idle.pop().end()
 
 
 def _blocks(output: bytes) -> Sequence[Block]:

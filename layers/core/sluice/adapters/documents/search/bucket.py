@@ -1,7 +1,8 @@
 """The indexes of a deployment: database files in the S3 bucket, used as copies under /tmp (docs/adr/0070).
 
-A read uses this environment's copy if S3 says that it is still current (one conditional GET). A write changes a private
-copy and uploads it on the condition that the object is unchanged; if another writer was faster, it starts again.
+A read uses this environment's copy if S3 says that it is still current (one conditional GET). A write takes that copy,
+changes it, uploads it on the condition that the object is unchanged, and keeps it; if another writer was faster, it
+starts again.
 """
 
 import os
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
@@ -33,6 +34,7 @@ MOST_KEPT_BYTES = 300 * 1024 * 1024
 NOT_FOUND = 404
 NOT_MODIFIED = 304
 CHANGED_MEANWHILE = (409, 412)
+T = TypeVar("T")
 
 
 class BucketIndexes:
@@ -45,25 +47,13 @@ class BucketIndexes:
         self._bucket, self._folder, self._floor, self._sleep = bucket, folder, floor, sleep
 
     def find(self, account_id: str, store_id: str, query: PassageQuery) -> list[Passage]:
-        path = self._newest(account_id, store_id)
-        if path is None:
-            return []
-        with opened(path, shared=False) as connection:
-            return passages(connection, store_id, query, self._floor)
+        return self._asked(account_id, store_id, lambda found: passages(found, store_id, query, self._floor), [])
 
     def files(self, account_id: str, store_id: str) -> set[str]:
-        path = self._newest(account_id, store_id)
-        if path is None:
-            return set()
-        with opened(path, shared=False) as connection:
-            return file_ids(connection)
+        return self._asked(account_id, store_id, file_ids, set())
 
     def without(self, account_id: str, store_id: str, model: str) -> set[str]:
-        path = self._newest(account_id, store_id)
-        if path is None:
-            return set()
-        with opened(path, shared=False) as connection:
-            return files_without(connection, model)
+        return self._asked(account_id, store_id, lambda found: files_without(found, model), set())
 
     def replace(
         self,
@@ -89,10 +79,21 @@ class BucketIndexes:
 
     # --- reading
 
+    def _asked(self, account_id: str, store_id: str, question: Callable[[apsw.Connection], T], nothing: T) -> T:
+        """On one machine other threads and processes have the same copies, and may take one before it is opened."""
+        for _ in range(ATTEMPTS):
+            with suppress(FileNotFoundError):
+                path = self._newest(account_id, store_id)
+                if path is None:
+                    return nothing
+                with opened(path, shared=False, make=False) as connection:
+                    return question(connection)
+        raise SearchUnavailable()
+
     def _newest(self, account_id: str, store_id: str) -> Path | None:
         """Errors: StoreUnavailable."""
         kept = next(iter(self._copies(account_id, store_id)), None)
-        found = self._get(index_key(account_id, store_id), kept.name.split(".")[1] if kept else None)
+        found = self._get(index_key(account_id, store_id), _etag(kept) if kept else None)
         if found is None:
             return kept
         body, etag = found
@@ -101,7 +102,7 @@ class BucketIndexes:
         if not etag:
             return None
         self._make_room(len(body))
-        path = self._folder / account_id / f"{store_id}.{etag}.db"
+        path = self._kept(account_id, store_id, etag)
         _write(path, body)
         return path
 
@@ -121,14 +122,20 @@ class BucketIndexes:
                     return b"", ""
                 raise
 
+    def _kept(self, account_id: str, store_id: str, etag: str) -> Path:
+        return self._folder / account_id / f"{store_id}.{etag}.db"
+
     def _copies(self, account_id: str, store_id: str) -> list[Path]:
         return sorted((self._folder / account_id).glob(f"{store_id}.*.db"))
 
     def _make_room(self, wanted_bytes: int) -> None:
         """Deletes the least recently used copies."""
-        copies = sorted(self._folder.rglob("*.db"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in copies:
-            wanted_bytes += path.stat().st_size
+        copies = []
+        for path in self._folder.rglob("*.db"):
+            with suppress(FileNotFoundError):  # another thread or process has taken it
+                copies.append((path.stat(), path))
+        for about, path in sorted(copies, key=lambda one: one[0].st_mtime, reverse=True):
+            wanted_bytes += about.st_size
             if wanted_bytes > MOST_KEPT_BYTES:
                 path.unlink(missing_ok=True)
 
@@ -138,43 +145,56 @@ class BucketIndexes:
         self, account_id: str, store_id: str, work: Callable[[apsw.Connection], None], *, only_if_there: bool = False
     ) -> None:
         """Errors: SearchUnavailable (other writers were faster each time), StoreUnavailable."""
-        key = index_key(account_id, store_id)
         for attempt in range(ATTEMPTS):
-            body, etag = self._get(key, None) or (b"", "")
-            if only_if_there and not etag:
+            kept = self._newest(account_id, store_id)
+            if only_if_there and kept is None:
                 return
-            if self._put(key, _worked_on(self._folder, body, work), etag):
-                return
+            copy = self._folder / f"{secrets.token_hex(8)}.working"
+            try:
+                _worked_on(kept, copy, work)
+                etag = self._put(index_key(account_id, store_id), copy.read_bytes(), _etag(kept) if kept else "")
+                if etag:
+                    self._make_room(copy.stat().st_size)
+                    kept = self._kept(account_id, store_id, etag)
+                    kept.parent.mkdir(mode=0o700, exist_ok=True)
+                    os.replace(copy, kept)
+                    return
+            except FileNotFoundError:
+                pass  # another thread or process of this machine has taken what is kept
+            finally:
+                for path in (copy, copy.with_name(copy.name + "-journal")):
+                    with suppress(OSError):
+                        path.unlink(missing_ok=True)
             self._sleep(random.uniform(0, FIRST_PAUSE_SECONDS * 2**attempt))
         raise SearchUnavailable()
 
-    def _put(self, key: str, body: bytes, etag: str) -> bool:
-        """False if another writer was faster."""
+    def _put(self, key: str, body: bytes, etag: str) -> str:
+        """The new ETag; empty if another writer was faster."""
         from botocore.exceptions import ClientError
 
         condition: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {"IfNoneMatch": "*"}
         with s3_errors():
             try:
-                client().put_object(Bucket=self._bucket, Key=key, Body=body, **condition)
+                answer = client().put_object(Bucket=self._bucket, Key=key, Body=body, **condition)
+                return str(answer["ETag"]).strip('"')
             except ClientError as exc:
                 # 404: it was deleted since it was read. The next attempt creates it again if that is still needed.
                 if status_of(exc) in (*CHANGED_MEANWHILE, NOT_FOUND):
-                    return False
+                    return ""
                 raise
-        return True
 
 
-def _worked_on(folder: Path, body: bytes, work: Callable[[apsw.Connection], None]) -> bytes:
-    copy = folder / f"{secrets.token_hex(8)}.working"
-    _write(copy, body)
-    try:
-        with opened(copy, shared=False) as connection:
-            work(connection)
-        return copy.read_bytes()
-    finally:
-        for path in (copy, copy.with_name(copy.name + "-journal")):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+def _worked_on(kept: Path | None, copy: Path, work: Callable[[apsw.Connection], None]) -> None:
+    """Moves what is kept: two of the largest would not fit into /tmp. Whoever fails downloads it anew."""
+    copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if kept is not None:
+        os.replace(kept, copy)
+    with opened(copy, shared=False) as connection:
+        work(connection)
+
+
+def _etag(kept: Path) -> str:
+    return kept.name.split(".")[1]
 
 
 def _write(path: Path, body: bytes) -> None:

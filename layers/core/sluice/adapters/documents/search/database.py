@@ -49,13 +49,13 @@ def in_files(only: Only) -> tuple[str, ...]:
 
 
 @contextmanager
-def opened(path: Path, *, shared: bool) -> Iterator[apsw.Connection]:
+def opened(path: Path, *, shared: bool, make: bool = True) -> Iterator[apsw.Connection]:
     """`shared`: other processes use the same file now (one machine); else it is a private copy.
 
-    Errors: SearchUnavailable for any error of the database.
+    Errors: SearchUnavailable for any error of the database; FileNotFoundError if it is gone, but for `make`.
     """
     try:
-        connection = apsw.Connection(str(path))
+        connection = apsw.Connection(str(path), apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if make else 0))
         try:
             connection.setbusytimeout(BUSY_MS)
             if shared:
@@ -66,6 +66,8 @@ def opened(path: Path, *, shared: bool) -> Iterator[apsw.Connection]:
         finally:
             connection.close()
     except apsw.Error as exc:
+        if isinstance(exc, apsw.CantOpenError) and not make:
+            raise FileNotFoundError(str(path)) from exc
         raise SearchUnavailable() from exc
 
 

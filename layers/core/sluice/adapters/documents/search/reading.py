@@ -7,14 +7,13 @@ COVERAGE decides that nothing relevant was found: a passage must contain terms w
 that no passage contains weigh most, so a query about another subject finds nothing.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import apsw
 
 from sluice.adapters.documents.search.database import Only, Weights, in_files, is_prepared, rows
-from sluice.adapters.documents.search.terms import Asked, asked, indexed
+from sluice.adapters.documents.search.terms import Asked, asked, counted
 
 COVERAGE = 0.6
 """The least share of the query's weight that a passage must contain."""
@@ -76,15 +75,13 @@ def _rare(terms: Sequence[str], weights: Weights) -> list[str]:
 
 def _scored(hit: Hit, terms: Asked, weights: Weights, coverage: float) -> Hit | None:
     """None if the passage contains too little of the query."""
-    text = indexed(hit.text)
-    held: dict[str, float] = defaultdict(float)
-    for weight, terms_there in ((1.0, text), (TITLE_WEIGHT, indexed(f"{hit.title} {hit.filename}"))):
-        for term in terms_there:
-            held[term] += weight
+    wanted = {*terms.content, *terms.beside}
+    (text, length), (head, _) = counted(hit.text, wanted), counted(f"{hit.title} {hit.filename}", wanted)
+    held = {term: text[term] + TITLE_WEIGHT * head[term] for term in wanted}
     whole = _sum(weights, terms.content)
     if _sum(weights, (term for term in terms.content if held[term])) < coverage * whole:
         return None
-    longer = 1 - LENGTH_MATTERS + LENGTH_MATTERS * len(text) / USUAL_TERMS
+    longer = 1 - LENGTH_MATTERS + LENGTH_MATTERS * length / USUAL_TERMS
 
     def telling(wanted: Sequence[str]) -> float:
         return sum(weights.of(term) * held[term] / (held[term] + SATURATION * longer) for term in wanted)

@@ -9,7 +9,8 @@ This needs no dictionary, so names and new words are found as well as old ones.
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import pairwise
@@ -47,8 +48,8 @@ class Asked:
 
 def indexed(text: str) -> list[str]:
     """The terms of a text in their order, with repetitions."""
-    if text.isascii():  # the same result in a fifth of the time; a search reads dozens of passages
-        return [_word(word) for word in ASCII_RUNS.findall(APOSTROPHES.sub("", text.casefold()))]
+    if text.isascii():  # the same result in a fifth of the time
+        return [_word(word) for word in _ascii_words(text)]
     found: list[str] = []
     for kind, run in _runs(text):
         if kind == "han":
@@ -59,6 +60,17 @@ def indexed(text: str) -> list[str]:
         else:
             found.append(_word(run))
     return found
+
+
+def counted(text: str, wanted: Collection[str]) -> tuple[Counter[str], int]:
+    """How often `indexed` has each of these terms, and how many terms it has. A search reads dozens of passages, so
+    only words that may be meant are stemmed: a stem begins as its word does."""
+    if not text.isascii():
+        terms = indexed(text)
+        return Counter(term for term in terms if term in wanted), len(terms)
+    words, letters = _ascii_words(text), {term[0] for term in wanted}
+    alike = (_word(word) for word in words if word[0] in letters)
+    return Counter(term for term in alike if term in wanted), len(words)
 
 
 def asked(query: str) -> Asked:
@@ -86,6 +98,11 @@ def asked(query: str) -> Asked:
                 content.append(term)
     wanted = _once(content) or _once(beside) or _once(plain)
     return Asked(wanted, tuple(term for term in _once(beside) if term not in wanted))
+
+
+def _ascii_words(text: str) -> list[str]:
+    folded = text.casefold()
+    return ASCII_RUNS.findall(APOSTROPHES.sub("", folded) if "'" in folded else folded)
 
 
 def _runs(text: str) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""The configurations of the proxies in front of Sluice: one template for each."""

@@ -1,0 +1,1 @@
+"""How the running system is: read from its own `/metrics`, for `sluice status`, `sluice top` and Prometheus."""

@@ -1,0 +1,1 @@
+"""Other sites that say who somebody is."""

@@ -1,0 +1,1 @@
+"""Webhooks: their table, and the sender that reaches public addresses only."""

@@ -1,0 +1,154 @@
+"""Background responses through the template's queue and worker: a worker that is killed, and a poisoned message.
+
+The queue's visibility timeout is the template's but for these tests, where redelivery would take 90 minutes.
+"""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from sluice.adapters.gateway.grant_item import grant_from
+from sluice.domain.gateway.leases import Lease
+from tests.aws.emulator.accidents import crawling, environments
+from tests.aws.emulator.deployment import Deployment
+from tests.aws.emulator.people import newcomer
+from tests.e2e.people import Person
+from tests.integration.inference.server import Server
+
+pytestmark = pytest.mark.timeout(300)
+ENDED = {"completed", "incomplete", "failed"}
+AFTER_THE_LEASE = 40  # seconds: the lease of a worker that died within 10 s has expired
+SOON = 4  # seconds; the poisoned message is delivered five times
+
+
+@dataclass
+class Runs:
+    """The queue of runs with its event source mapping, and a person who submits."""
+
+    deployment: Deployment
+    person: Person
+    account_id: str
+
+    def submit(self, text: str, tokens: int) -> str:
+        """→ the response's id."""
+        body = {"model": "demo", "input": text, "background": True, "max_output_tokens": tokens}
+        answer = self.person.v1("POST", "/v1/responses", json=body)
+        assert (answer.status_code, answer.json()["status"]) == (200, "queued"), answer.text
+        return str(answer.json()["id"])
+
+    def read(self, response_id: str) -> dict[str, Any]:
+        answer = self.person.v1("GET", f"/v1/responses/{response_id}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def wait_ended(self, response_id: str, seconds: float) -> dict[str, Any]:
+        self.deployment.wait_until(lambda: self.read(response_id)["status"] in ENDED, seconds, response_id)
+        return self.read(response_id)
+
+    def lease(self, run_id: str) -> Lease | None:
+        (item,) = self.deployment.items("GrantsTable", account_id=self.account_id)
+        return grant_from(item).leases.get(run_id)
+
+    def records(self, run_id: str) -> list[dict[str, Any]]:
+        return self.deployment.items("LedgerTable", request_id=run_id)
+
+    def deliver_again_after(self, seconds: int) -> None:
+        with self.deployment.client("sqs") as sqs:
+            attributes = {"VisibilityTimeout": str(seconds)}
+            sqs.set_queue_attributes(QueueUrl=self.deployment.physical["Runs"], Attributes=attributes)
+
+    def mapping(self, **changes: Any) -> dict[str, Any]:
+        with self.deployment.client("lambda") as lambdas:
+            name = "WorkerFunction"
+            found = lambdas.list_event_source_mappings(FunctionName=self.deployment.physical[name])
+            queue = self.deployment.physical["Runs"].rpartition("/")[2]
+            (one,) = (each for each in found["EventSourceMappings"] if each["EventSourceArn"].endswith(f":{queue}"))
+            return dict(lambdas.update_event_source_mapping(UUID=one["UUID"], **changes) if changes else one)
+
+    def dead_letters(self) -> list[str]:
+        """The ids of the runs in the worker's dead letters."""
+        with self.deployment.client("sqs") as sqs:
+            url = self.deployment.physical["WorkerFailures"]
+            told = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        return [json.loads(message["Body"])["run_id"] for message in told.get("Messages", [])]
+
+
+def run_id(response_id: str) -> str:
+    return "req_" + response_id.removeprefix("resp_")[:26].upper()
+
+
+@pytest.fixture(scope="module")
+def runs(deployment: Deployment) -> Iterator[Runs]:
+    person = newcomer(deployment)
+    runs = Runs(deployment, person, person.call("GET", "/account").json()["id"])
+    before = runs.mapping()
+    yield runs
+    runs.deliver_again_after(5400)
+    runs.mapping(BatchSize=before["BatchSize"])
+
+
+@pytest.fixture(scope="module")
+def killed(runs: Runs, model: Server) -> tuple[str, Lease]:
+    """A response whose worker was killed in mid-answer, and the lease that it left."""
+    assert runs.wait_ended(runs.submit("What is 3 + 4?", 8), 30)["status"] in ("completed", "incomplete")
+    runs.deliver_again_after(AFTER_THE_LEASE)
+    with crawling(model):
+        response_id = runs.submit("Write a paragraph on what an API is.", 400)
+        at_work = lambda: (lease := runs.lease(run_id(response_id))) is not None and lease.completion_tokens > 0  # noqa: E731
+        runs.deployment.wait_until(at_work, 20, "an answer that has begun")
+        for pid in environments(runs.deployment, "WorkerFunction"):
+            os.kill(pid, signal.SIGKILL)
+        lease = runs.lease(run_id(response_id))
+    assert lease is not None and runs.records(run_id(response_id)) == []
+    return response_id, lease
+
+
+def test_a_poisoned_message_repeats_no_other_of_its_batch_and_ends_in_the_dead_letters(
+    runs: Runs, killed: tuple[str, Lease]
+) -> None:
+    runs.deliver_again_after(SOON)
+    runs.mapping(Enabled=False, BatchSize=10)
+    responses = [runs.submit(f"What is 2 + {place}?", 8) for place in range(3)]
+    _poison(runs, responses[1])
+    runs.mapping(Enabled=True)
+
+    partial = "OK - 2 records, 1 partial failures"
+    runs.deployment.wait_until(lambda: runs.mapping()["LastProcessingResult"] == partial, 30, partial)
+    for response_id in (responses[0], responses[2]):
+        assert runs.read(response_id)["status"] in ("completed", "incomplete")
+    runs.deployment.wait_until(lambda: runs.dead_letters() != [], 10 * SOON, "a dead letter")
+    assert runs.dead_letters() == [run_id(responses[1])]
+    assert [len(runs.records(run_id(response_id))) for response_id in responses] == [1, 0, 1]
+
+
+def _poison(runs: Runs, response_id: str) -> None:
+    """Take out of its row what the worker reads first, as a faulty version might have written it."""
+    key = {"account_id": {"S": runs.account_id}, "run_id": {"S": run_id(response_id)}}
+    with runs.deployment.client("dynamodb") as dynamodb:
+        table = runs.deployment.physical["RunsTable"]
+        dynamodb.update_item(TableName=table, Key=key, UpdateExpression="REMOVE epoch")
+
+
+def test_a_killed_worker_is_followed_by_another_which_ends_the_run_once(runs: Runs, killed: tuple[str, Lease]) -> None:
+    response_id, left = killed
+    done = runs.wait_ended(response_id, 75)
+    assert done["status"] in ("completed", "incomplete") and done["output"][0]["content"][0]["text"]
+    (record,) = runs.records(run_id(response_id))
+    used = {name: int(record[name]["N"]) for name in ("status", "prompt_tokens", "completion_tokens")}
+    assert used == {
+        "status": 200,
+        "prompt_tokens": left.prompt_tokens + done["usage"]["input_tokens"],
+        "completion_tokens": left.completion_tokens + done["usage"]["output_tokens"],
+    }
+    (row,) = runs.deployment.items("RunsTable", run_id=run_id(response_id))
+    assert (row["status"]["S"], row["deaths"]["N"]) == ("completed", "1")
+    assert runs.lease(run_id(response_id)) is None
+    stream = runs.person.v1("GET", f"/v1/responses/{response_id}?stream=true").text
+    told = [json.loads(line[6:]) for line in stream.splitlines() if line.startswith("data: {")]
+    deltas = [event["delta"] for event in told if event["type"] == "response.output_text.delta"]
+    assert "".join(deltas) == done["output"][0]["content"][0]["text"]

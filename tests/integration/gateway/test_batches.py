@@ -1,0 +1,366 @@
+"""Batches with the official SDK: made of a file, executed by the worker, read, cancelled; their limits and money."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import openai
+import pytest
+
+from functions.worker.app import handler
+from sluice import settings
+from sluice.adapters.runs.queue import BATCH_SPOOL
+from sluice.wiring import stores
+from sluice.wiring.runs import batches
+from tests.integration.accounts.world import PASSWORD
+from tests.integration.gateway.conftest import Person
+from tests.integration.gateway.test_owners_terms import apply
+from tests.integration.gateway.test_responses import sdk  # noqa: F401 (fixture)
+
+CHAT = "/v1/chat/completions"
+
+
+def line(number: int, url: str = CHAT, **fields: Any) -> dict[str, Any]:
+    body = {"model": "demo", "messages": [{"role": "user", "content": f"Question {number}?"}], **fields}
+    return {"custom_id": f"row-{number}", "method": "POST", "url": url, "body": body}
+
+
+def jsonl(rows: list[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def made(sdk: openai.OpenAI, rows: list[dict[str, Any]], **fields: Any) -> Any:  # noqa: F811
+    file = sdk.files.create(file=("rows.jsonl", jsonl(rows)), purpose="batch")
+    endpoint = fields.pop("endpoint", CHAT)
+    return sdk.batches.create(input_file_id=file.id, endpoint=endpoint, completion_window="24h", **fields)
+
+
+def work(most: int = 10_000, look: Callable[[], None] = lambda: None) -> int:
+    """What the worker does with the messages that are due. → how many."""
+    folder, handled = settings.common().data_dir / BATCH_SPOOL, 0
+    while handled < most and (waiting := sorted(folder.glob("*.json"))):
+        body = waiting[0].read_text()
+        waiting[0].unlink()
+        answer = handler({"Records": [{"messageId": "m", "body": body}]}, None)
+        assert answer == {"batchItemFailures": []}
+        handled += 1
+        look()
+    return handled
+
+
+def rows_of(sdk: openai.OpenAI, file_id: str | None) -> list[dict[str, Any]]:  # noqa: F811
+    return [json.loads(one) for one in sdk.files.content(file_id).text.splitlines()] if file_id else []
+
+
+def test_a_batch_is_made_executed_and_its_output_read(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
+    batch = made(sdk, [line(number) for number in range(3)], metadata={"of": "me"})
+    assert batch.status == "validating" and batch.metadata == {"of": "me"} and batch.object == "batch"
+
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert batch.status == "completed"
+    assert batch.request_counts is not None
+    assert (batch.request_counts.total, batch.request_counts.completed, batch.request_counts.failed) == (3, 3, 0)
+    assert batch.error_file_id is None and batch.completed_at and batch.in_progress_at
+
+    results = rows_of(sdk, batch.output_file_id)
+    assert [row["custom_id"] for row in results] == ["row-0", "row-1", "row-2"]
+    records = {record["id"]: record for record in person.log()}
+    for row in results:
+        assert row["error"] is None and row["response"]["status_code"] == 200
+        assert row["response"]["body"]["choices"][0]["message"]["content"] == "Paris"
+        assert records[row["response"]["request_id"]]["status"] == 200
+    assert len([one for one in records.values() if one["endpoint"] == "chat.completions"]) == 3
+    assert person.grant().leases == {}
+    assert [one.id for one in sdk.batches.list()] == [batch.id]
+
+
+def counts(batch: Any) -> tuple[int, int, int]:
+    return batch.request_counts.total, batch.request_counts.completed, batch.request_counts.failed
+
+
+@pytest.mark.parametrize("endpoint", ["/v1/completions", "/v1/embeddings", "/v1/responses"])
+def test_each_endpoint_answers_in_its_own_form(person: Person, sdk: openai.OpenAI, endpoint: str) -> None:  # noqa: F811
+    person.upstream.capabilities = ["chat", "completions", "embeddings"]
+    field = {"/v1/completions": "prompt", "/v1/embeddings": "input", "/v1/responses": "input"}[endpoint]
+    row = {"custom_id": "a", "method": "POST", "url": endpoint, "body": {"model": "demo", field: "Paris"}}
+    batch = made(sdk, [row], endpoint=endpoint)
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    (result,) = rows_of(sdk, batch.output_file_id) or rows_of(sdk, batch.error_file_id)
+    assert result["response"]["status_code"] == 200, result
+    body = result["response"]["body"]
+    assert "embedding" in json.dumps(body) if endpoint == "/v1/embeddings" else "Paris" in json.dumps(body)
+    (record,) = [one for one in person.log() if one["endpoint"] in endpoint.replace("/", ".")]
+    assert record["status"] == 200 and record["total_tokens"] > 0
+
+
+def test_a_file_with_faults_fails_and_says_each(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
+    good, twice = line(0), line(0)
+    wrong = [b"{", b"[]", *(json.dumps(one).encode() for one in (
+        good, twice, line(1, url="/v1/embeddings"), line(2) | {"method": "GET"}, line(3) | {"body": "x"},
+        line(4) | {"custom_id": ""}, line(5, stream=True), line(6, background=True),
+    ))]  # fmt: skip
+    file = sdk.files.create(file=("rows.jsonl", b"\n".join(wrong)), purpose="batch")
+    batch = sdk.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert batch.status == "failed" and batch.failed_at and batch.errors and batch.errors.data
+    assert [(one.line, one.code) for one in batch.errors.data] == [
+        (1, "invalid_json_line"), (2, "invalid_json_line"), (4, "duplicate_custom_id"), (5, "mismatched_url"),
+        (6, "invalid_method"), (7, "invalid_body"), (8, "invalid_custom_id"), (9, "invalid_body"), (10, "invalid_body"),
+    ]  # fmt: skip
+    assert person.upstream.calls == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n"])
+def test_an_empty_file_fails(sdk: openai.OpenAI, content: bytes) -> None:  # noqa: F811
+    file = sdk.files.create(file=("rows.jsonl", content), purpose="batch")
+    batch = sdk.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert batch.errors and batch.errors.data and batch.errors.data[0].code == "empty_file"
+
+
+def test_rows_that_are_refused_are_in_the_error_file(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
+    rows = [line(0), line(1, model="none"), line(2, temperature="hot"), line(3)]
+    batch = made(sdk, rows)
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert (batch.status, counts(batch)) == ("completed", (4, 2, 2))
+    faults = {one["custom_id"]: one["response"] for one in rows_of(sdk, batch.error_file_id)}
+    assert faults["row-1"]["status_code"] == 404 and faults["row-1"]["body"]["error"]["code"] == "model_not_found"
+    assert faults["row-2"]["status_code"] == 400 and faults["row-2"]["body"]["error"]["param"] == "temperature"
+    assert [one["custom_id"] for one in rows_of(sdk, batch.output_file_id)] == ["row-0", "row-3"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"input_file_id": "file_01M8P96WD9QVQ4H1WXZRF20XGD"},
+        {"input_file_id": "x"},
+        {"endpoint": "/v1/messages"},
+        {"completion_window": "1h"},
+        {"metadata": {"a": "x" * 513}},
+        {"output_expires_after": {"anchor": "created_at", "seconds": 3600}},
+    ],
+)
+def test_what_is_no_batch_is_refused(person: Person, sdk: openai.OpenAI, wrong: dict[str, Any]) -> None:  # noqa: F811
+    file = sdk.files.create(file=("rows.jsonl", jsonl([line(0)])), purpose="batch")
+    body = {"input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h", **wrong}
+    answer = person.client.post("/v1/batches", json=body, headers=person.api_token)
+    assert answer.status_code == 400 and answer.json is not None
+    assert answer.json["error"]["param"].split(".")[0] == next(iter(wrong))
+
+
+def test_another_purpose_is_refused(sdk: openai.OpenAI) -> None:  # noqa: F811
+    file = sdk.files.create(file=("rows.jsonl", jsonl([line(0)])), purpose="assistants")
+    with pytest.raises(openai.BadRequestError):
+        sdk.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+
+
+def test_scopes_are_needed(world: Any, person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
+    file = sdk.files.create(file=("rows.jsonl", jsonl([line(0)])), purpose="batch")
+    body = {"input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h"}
+    for scopes in (["inference"], ["batches"]):
+        token = world[0].issue(person.session, scopes=scopes)["token"]
+        answer = person.client.post("/v1/batches", json=body, headers={"Authorization": f"Bearer {token}"})
+        assert (answer.status_code, answer.json["error"]["code"]) == (403, "insufficient_scope")  # type: ignore[index]
+
+
+def test_a_publishable_token_is_refused(world: Any, person: Person) -> None:
+    terms = {"kind": "publishable", "origins": ["https://page.example"], "scopes": ["inference"]}
+    token = world[0].issue(person.session, **terms)["token"]
+    headers = {"Authorization": f"Bearer {token}", "Origin": "https://page.example"}
+    for method, path in (("POST", ""), ("GET", ""), ("GET", "/batch_x"), ("POST", "/batch_x/cancel")):
+        answer = person.client.open(f"/v1/batches{path}", method=method, json={}, headers=headers)
+        assert (answer.status_code, answer.json["error"]["code"]) == (403, "forbidden")  # type: ignore[index]
+
+
+def test_another_accounts_batch_is_not_found(person: Person, other: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
+    batch = made(sdk, [line(0)])
+    for method, path in (("GET", ""), ("POST", "/cancel")):
+        answer = other.client.open(f"/v1/batches/{batch.id}{path}", method=method, headers=other.api_token)
+        assert answer.status_code == 404
+    assert other.client.get("/v1/batches", headers=other.api_token).json["data"] == []  # type: ignore[index]
+
+
+def test_batches_are_paged_newest_first(sdk: openai.OpenAI) -> None:  # noqa: F811
+    ids = [made(sdk, [line(0)]).id for _ in range(5)]
+    page = sdk.batches.list(limit=2)
+    assert [one.id for one in page.data] == ids[:-3:-1] and page.has_more
+    assert [one.id for one in sdk.batches.list(limit=2)] == ids[::-1]
+    assert list(sdk.batches.list(after="batch_x")) == []
+
+
+def test_a_cancelled_batch_keeps_what_it_has_and_executes_no_more(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
+    batch = made(sdk, [line(number) for number in range(10)])
+    work(4)  # the validation and three slices of a row each
+    cancelled = sdk.batches.cancel(batch.id)
+    assert cancelled.status == "cancelling" and cancelled.cancelling_at
+    asked = len(person.upstream.calls)
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert (batch.status, counts(batch)) == ("cancelled", (10, 3, 7)) and batch.cancelled_at
+    assert len(person.upstream.calls) == asked
+    assert {one["error"]["code"] for one in rows_of(sdk, batch.error_file_id)} == {"batch_cancelled"}
+    assert len(rows_of(sdk, batch.output_file_id)) == 3
+    assert sdk.batches.cancel(batch.id).status == "cancelled"
+
+
+def test_a_batch_is_cancelled_before_its_validation(sdk: openai.OpenAI) -> None:  # noqa: F811
+    batch = made(sdk, [line(0)])
+    assert sdk.batches.cancel(batch.id).status == "cancelling"
+    work()
+    assert sdk.batches.retrieve(batch.id).status == "cancelled"
+
+
+def test_a_batch_that_has_ended_cannot_be_cancelled(sdk: openai.OpenAI) -> None:  # noqa: F811
+    batch = made(sdk, [line(0)])
+    work()
+    with pytest.raises(openai.ConflictError):
+        sdk.batches.cancel(batch.id)
+
+
+def test_after_a_day_what_is_not_done_expires(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    batch = made(sdk, [line(number) for number in range(5)])
+    work(3)
+    monkeypatch.setattr("sluice.domain.batches.WINDOW_MS", 0)
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert (batch.status, counts(batch)) == ("expired", (5, 2, 3)) and batch.expired_at
+    assert {one["error"]["code"] for one in rows_of(sdk, batch.error_file_id)} == {"batch_expired"}
+
+
+def test_rows_count_against_no_limit_of_a_minute_and_have_a_concurrency_of_their_own(
+    person: Person, sdk: openai.OpenAI  # noqa: F811
+) -> None:  # fmt: skip
+    batch = made(sdk, [line(number) for number in range(3)])
+    before = person.grant()
+    seen: list[Any] = []
+    person.script(lambda: seen.append(person.grant()), *person.upstream.steps)
+    work()
+    after = person.grant()
+    assert after.tat_requests_ns == before.tat_requests_ns and after.tat_tokens_ns == before.tat_tokens_ns
+    assert all(grant.running(rows=True) == 1 and grant.running(rows=False) == 0 for grant in seen)
+    assert after.period_tokens == before.period_tokens + sum(one["total_tokens"] for one in person.log())
+    assert sdk.batches.retrieve(batch.id).status == "completed"
+
+
+def test_a_revoked_tokens_remaining_rows_fail_in_words(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
+    batch = made(sdk, [line(number) for number in range(4)])
+    work(3)
+    account = person.account_id
+    assert person.call("DELETE", f"/tokens/{person.token_id}").status_code == 204
+    work()
+    ended = batches().get(account, batch.id)
+    assert (ended.status, ended.counts) == ("completed", (4, 2, 2))
+    from sluice.adapters.documents.blobs_folder import FolderBlobs
+
+    body = FolderBlobs(settings.common().data_dir).get(f"files/{account}/{ended.error_file_id}")
+    assert body is not None
+    for result in map(json.loads, body.splitlines()):
+        assert result["response"]["status_code"] == 401 and "revoked" in result["response"]["body"]["error"]["message"]
+
+
+def test_a_model_that_is_away_makes_rows_wait(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
+    batch = made(sdk, [line(0)])
+    work(1)
+    person.upstream.down = True
+    work(1)
+    assert sdk.batches.retrieve(batch.id).status == "in_progress"
+    assert person.grant().leases == {} and [one for one in person.log() if one["endpoint"] != "files"] == []
+    person.upstream.down = False
+    work()
+    assert counts(sdk.batches.retrieve(batch.id)) == (1, 1, 0)
+
+
+def test_an_account_has_so_many_batches_at_once(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    monkeypatch.setattr("sluice.adapters.runs.batches.MOST_LIVE", 2)
+    first, _ = made(sdk, [line(0)]), made(sdk, [line(0)])
+    with pytest.raises(openai.ConflictError):
+        made(sdk, [line(0)])
+    sdk.batches.cancel(first.id)
+    work()
+    made(sdk, [line(0)])
+
+
+PRICED = {"id": "demo", "prompt_usd": "100", "completion_usd": "400", "batch_percent": 50}
+
+
+def test_rows_cost_what_the_owner_chose_and_stay_within_the_money(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
+    apply(models=[PRICED])
+    batch = made(sdk, [line(number) for number in range(2)])
+    work()
+    assert person.ask().status_code == 200
+    records = [one for one in stores.ledger_reader().everything(person.account_id) if one.model == "demo"]
+    assert sorted((one.price_percent or 0, one.cost_micro_usd) for one in records) == [(0, 1800), (50, 900), (50, 900)]
+    assert sdk.batches.retrieve(batch.id).status == "completed"
+
+    apply(models=[PRICED], plans=[{"name": "poor", "default": True, "monthly_usd": "0.004"}])
+    batch = made(sdk, [line(number) for number in range(2)])
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert (batch.status, counts(batch)) == ("completed", (2, 0, 2))
+    assert {one["response"]["status_code"] for one in rows_of(sdk, batch.error_file_id)} == {402}
+    assert person.grant().leases == {}
+
+
+def test_an_erased_account_has_no_batches_and_an_export_has_them(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
+    batch = made(sdk, [line(0)], metadata={"of": "me"})
+    work(2)
+    export = person.call("GET", "/account/export").text
+    assert batch.id in export and "of" in export
+    assert person.call("DELETE", "/account", json={"password": PASSWORD}).status_code == 204
+    work()
+    assert stores.content_store().erase_account(person.account_id, 1)
+    assert list(stores.blobs().keys(f"rows/{person.account_id}/")) == []
+
+
+def test_what_a_batch_needed_is_gone_with_it_and_late_comers_change_nothing(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
+    batch = made(sdk, [line(number) for number in range(3)])
+    work(3)
+    account, late = person.account_id, sorted((settings.common().data_dir / BATCH_SPOOL).glob("*.json"))[0].read_text()
+    work()
+    ended = sdk.batches.retrieve(batch.id)
+    told, log = rows_of(sdk, ended.output_file_id), person.log()
+    assert {key.split("/")[3] for key in stores.blobs().keys(f"rows/{account}/{batch.id}/")} == {"row"}
+    for body in (late, json.dumps({"account_id": account, "run_id": batch.id})):
+        assert handler({"Records": [{"messageId": "m", "body": body}]}, None) == {"batchItemFailures": []}
+    assert sdk.batches.retrieve(batch.id) == ended and rows_of(sdk, ended.output_file_id) == told
+    assert person.log() == log
+
+
+def test_a_message_that_comes_twice_at_once_changes_nothing(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
+    batch = made(sdk, [line(number) for number in range(12)])
+    folder = settings.common().data_dir / BATCH_SPOOL
+    while waiting := sorted(folder.glob("*.json")):
+        bodies = [path.read_text() for path in waiting]
+        for path in waiting:
+            path.unlink()
+        records = [{"Records": [{"messageId": "m", "body": body}]} for body in bodies * 2]
+        with ThreadPoolExecutor(8) as pool:
+            told = list(pool.map(lambda record: handler(record, None), records))
+        assert told == [{"batchItemFailures": []}] * len(records)
+    ended = sdk.batches.retrieve(batch.id)
+    assert (ended.status, counts(ended)) == ("completed", (12, 12, 0))
+    wanted = sorted(f"row-{number}" for number in range(12))
+    assert sorted(one["custom_id"] for one in rows_of(sdk, ended.output_file_id)) == wanted
+    assert len([one for one in person.log() if one["endpoint"] == "chat.completions"]) == 12
+    assert person.grant().leases == {}
+
+
+def test_a_full_account_makes_no_batch(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    file = sdk.files.create(file=("rows.jsonl", jsonl([line(0)])), purpose="batch")
+    monkeypatch.setattr("sluice.wiring.runs.documents.storage_bytes", lambda account_id: 10)
+    batches.cache_clear()
+    with pytest.raises(openai.APIStatusError) as refused:
+        sdk.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    assert refused.value.status_code == 413
