@@ -180,7 +180,7 @@ class Tab:
         """Check the page in both widths and both colour schemes, and zoomed. `name` is the name of the screenshots."""
         assert self.page.title().endswith("Sluice") and self.page.locator("h1").count() == 1, self.page.title()
         for width, height in WIDTHS.items():
-            self.page.set_viewport_size({"width": width, "height": height})
+            self.resize({"width": width, "height": height})
             self._fits(name, width)
             for scheme in SCHEMES:
                 self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -193,7 +193,7 @@ class Tab:
     def zoomed(self, name: str) -> None:
         """At 400 % nothing scrolls sideways or is cut off, and what has the focus can be seen."""
         before = self.page.viewport_size
-        self.page.set_viewport_size(ZOOMED)  # type: ignore[arg-type]
+        self.resize(ZOOMED)
         self._fits(f"{name} at 400 %", ZOOMED["width"])
         hidden = self.page.evaluate(HIDDEN_FOCUS)
         assert not hidden, f"behind something else with the focus on {name}: {hidden}"
@@ -202,10 +202,15 @@ class Tab:
 
     def narrow(self, name: str) -> None:
         """On a phone nothing is cut off, nor sticks out of its place."""
-        self.page.set_viewport_size({"width": 360, "height": WIDTHS[360]})
+        self.resize({"width": 360, "height": WIDTHS[360]})
         self._fits(name, 360)
         sticking_out = self.page.evaluate(STICKING_OUT)
         assert not sticking_out, f"sticks out of its place on {name}: {sticking_out}"
+
+    def resize(self, size: dict[str, int]) -> None:
+        """Show the page in another size, and wait until it is drawn so: plots follow a frame later."""
+        self.page.set_viewport_size(size)  # type: ignore[arg-type]
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def shoot(self, name: str, *, whole: bool = True) -> Path:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)

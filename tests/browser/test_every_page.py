@@ -108,7 +108,7 @@ def test_no_language_is_cut_off(
 @pytest.mark.parametrize("path", ["/my/documents", "/manage"])
 def test_the_menu_of_a_phone_opens_and_closes_by_keyboard(path: str, admin: Person, new_tab: NewTab) -> None:
     tab = new_tab(admin)
-    tab.page.set_viewport_size({"width": 360, "height": 740})
+    tab.resize({"width": 360, "height": 740})
     tab.go(path)
     button, menu = tab.page.locator(".menu-button"), tab.page.locator("#menu")
     button.focus()

@@ -17,7 +17,7 @@ def test_a_public_page_is_accessible_in_both_widths_and_colour_schemes(name: str
 
 @pytest.mark.parametrize("name", sorted(PAGES))
 def test_a_public_page_is_readable_at_400_percent(name: str, tab: Tab) -> None:
-    tab.page.set_viewport_size({"width": 320, "height": 256})
+    tab.resize({"width": 320, "height": 256})
     tab.go(PAGES[name])
     assert tab.page.evaluate("() => document.documentElement.scrollWidth") <= 320
     hero = tab.page.locator("h1").bounding_box()
@@ -98,7 +98,7 @@ def test_the_api_reference_is_light_and_faultless_also_with_every_call_open(tab:
     assert 30_000 < tab.page.evaluate(sent) < 300_000
     tab.page.evaluate("() => document.querySelectorAll('details').forEach((it) => (it.open = true))")
     for scheme, width, height in (("light", 1280, 800), ("dark", 320, 256)):
-        tab.page.set_viewport_size({"width": width, "height": height})
+        tab.resize({"width": width, "height": height})
         tab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         assert tab.page.evaluate("() => document.documentElement.scrollWidth") <= width
         tab.accessible(f"all calls open, {width} px, {scheme}")

@@ -173,7 +173,7 @@ def test_a_request_opens_and_is_found_by_its_id_without_script(stage: Stage, new
 
 def test_the_big_numbers_fit_at_400_percent_and_a_preset_is_marked(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
     tab, truth = busy
-    tab.page.set_viewport_size({"width": 320, "height": 256})
+    tab.resize({"width": 320, "height": 256})
     tab.go("/my/usage")
     tab.press("30 days")
     assert tab.page.locator(".chips [aria-current]").inner_text() == "30 days"
