@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from sluice.domain.gateway.leases import LEASE_MS, RENEW_EVERY_MS, Lease
 from sluice.domain.settings.terms import LOCAL
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.pricing import bound_micro_usd, cost_micro_usd
+from sluice.frozen import frozen
 from sluice.ports.gateway import Asked, HotStore, Reserved, RunAnswer, Spend, UpstreamStream
 from sluice.services.gateway.admit import Admitted
 from sluice.services.gateway.request import RequestContext, Superseded
@@ -65,7 +66,7 @@ class Observer(Protocol):
     def settlement_failed(self) -> None: ...
 
 
-@dataclass(frozen=True)
+@frozen
 class Bookkeeping:
     """What all exchanges of a process share to record their work. `remember` gets the grant that a settlement returned,
     and `released` a settlement that returned none, because they improve the next admission's guess. `ended`: called
