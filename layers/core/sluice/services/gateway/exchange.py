@@ -215,7 +215,15 @@ class Exchange:
         try:
             self._settle(outcome)
         finally:
+            self._let_go()
             self._books.ended(self.request, (outcome.response_time_ms or 0) / 1000)
+
+    def _let_go(self) -> None:
+        """Of what refers to this exchange: a circle would hold the prompt and the answer until Python looks for it."""
+        if (stream := self._stream) is not None:
+            self._counted = stream.prompt_tokens, stream.completion_tokens, stream.cached_tokens
+            self._estimated, self._stream = stream.estimated, None
+        self.to_keep = None
 
     def _settle(self, outcome: Outcome) -> None:
         with self._books.observer.settling():
@@ -322,6 +330,7 @@ class Exchange:
             waiter.admitted = False
         if self._stream is not None:
             self._stream.close()
+        self._let_go()
         self._books.remember(attempt.grant)
         self._books.observer.withdrawn()
         self._books.ended(request, None)
