@@ -138,12 +138,13 @@ def _read_one_by_one() -> None:
 
 def serve() -> None:
     """Under Valgrind: warm requests, then those that are counted, between two lines of the other process."""
-    from infra.local.app import create_app
+    from infra.local.app import collect_seldom, create_app
 
     token = os.environ["BENCHMARK_TOKEN"]
     _read_one_by_one()
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
         app = create_app()
+        collect_seldom()
         for kind in KINDS:
             for _ in range(WARM):
                 parts.ask(app, kind, token)

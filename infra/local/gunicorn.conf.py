@@ -1,7 +1,9 @@
 """gunicorn's configuration of the one-machine app: one worker of threads (ADR 3), behind a receiving loop (ADR 78)."""
 
 import os
+from typing import Any
 
+from infra.local.app import collect_seldom
 from sluice import settings
 
 SPARE_THREADS = 128
@@ -25,3 +27,7 @@ preload_app = False
 forwarded_allow_ips, forwarder_headers, secure_scheme_headers = "", "", {}  # type: ignore[var-annotated]
 control_socket_disable = True  # otherwise gunicorn opens ~/.gunicorn/gunicorn.ctl
 accesslog = None  # the functions log requests themselves, with ids and without secrets
+
+
+def post_worker_init(worker: Any) -> None:
+    collect_seldom()

@@ -1,5 +1,6 @@
 """The gateway on a real store: every endpoint, every refusal, and the ledger afterwards."""
 
+import gc
 import json
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 from sluice.domain.errors import ModelUnavailable, Overloaded, StoreUnavailable, UpstreamTimeout
 from sluice.domain.gateway.chunks import Transcript
 from sluice.http.gateway.messages import MESSAGE_TOKENS
-from sluice.http.gateway.requests import PREFIX_TOKENS, EmbeddingBody
+from sluice.http.gateway.requests import PREFIX_TOKENS, ChatBody, EmbeddingBody
 from sluice.http.gateway.streaming import DONE
+from sluice.services.gateway.exchange import Exchange
 from sluice.services.gateway.gateway import TEMPLATE_TOKENS
 from sluice.wiring import stores
 from tests.fakes.upstream import chunk, usage_chunk
@@ -69,6 +71,19 @@ def test_on_one_machine_a_request_makes_two_calls_of_the_store(
     entry, _ = person.log()
     assert (entry["response"], entry["status"], entry["total_tokens"]) == ("Paris", 200, 12)
     assert (person.grant().leases, person.grant().period_tokens) == ({}, 24)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_holds_nothing_once_it_is_over(person: Person, stream: bool) -> None:
+    """Without waiting for Python's search for circles: a prompt may have megabytes of images."""
+    gc.collect()
+    gc.disable()
+    try:
+        assert person.ask(stream=stream).data
+        person.upstream.calls.clear()
+        assert [one for one in gc.get_objects() if isinstance(one, Exchange | ChatBody)] == []
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("answers", ["refused", "lost", "made, and lost"])

@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Response, current_app
 from werkzeug.routing import Rule
 
 from sluice.domain import errors as domain_errors
 from sluice.domain.ids import request_id
 from sluice.http import cors, encodings, errors
 from sluice.http.gateway import connection
-from sluice.http.here import here
+from sluice.http.here import asked, notes
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_PATH_PART = 128
@@ -64,41 +64,41 @@ def create_app(blueprints: Iterable[Blueprint], *, https: bool = False) -> Flask
 
 
 def _begin() -> Response | None:
-    asked, notes = here()
-    environ = asked.environ  # its entries are found several times faster than `asked.headers`
+    request, said = asked(), notes()
+    environ = request.environ  # its entries are found several times faster than `request.headers`
     connection.limit_waits(environ)
     environ.pop("HTTP_RANGE", None)  # every answer is whole (RFC 9110, 14.2); Werkzeug refuses most ranges
-    notes.started_ns = time.monotonic_ns()
-    notes.server_request_id = server_request_id = request_id(time.time_ns() // 1_000_000)
+    said.started_ns = time.monotonic_ns()
+    said.server_request_id = server_request_id = request_id(time.time_ns() // 1_000_000)
     requested_id = environ.get("HTTP_X_REQUEST_ID", "")
-    notes.request_id = requested_id if VALID_REQUEST_ID.fullmatch(requested_id) else server_request_id
+    said.request_id = requested_id if VALID_REQUEST_ID.fullmatch(requested_id) else server_request_id
     if (refusal := connection.refusal(environ)) is not None:
         raise refusal
     if (answer := cors.preflight()) is not None:
         return answer
     if "HTTP_CONTENT_ENCODING" in environ:
         encodings.decode(request)
-    if asked.path.endswith("/") and errors.is_openai_path(asked.path):  # `strict_slashes` is for pages
+    if request.path.endswith("/") and errors.is_openai_path(request.path):  # `strict_slashes` is for pages
         raise errors.unknown_path()
-    if asked.view_args and any(len(part) > MAX_PATH_PART for part in asked.view_args.values()):
+    if request.view_args and any(len(part) > MAX_PATH_PART for part in request.view_args.values()):
         raise domain_errors.NotFound()
     return None
 
 
 def _finish(response: Response) -> Response:
-    asked, notes = here()
+    said = notes()
     # `_begin` sets the ids early, but a request refused before it (none today) would have none.
-    required = {"x-request-id": notes.get("request_id", ""), **DEFAULT_HEADERS}
+    required = {"x-request-id": said.get("request_id", ""), **DEFAULT_HEADERS}
     if current_app.config["HTTPS"]:
         required |= HSTS
-    by_token = errors.takes_api_token(asked.path)
+    by_token = errors.takes_api_token(asked().path)
     headers = response.headers
     # Not `setdefault`, because it searches all headers each time: a quarter of this process's share of an answer.
     present = {name.lower() for name, _ in headers}
     if "cache-control" not in present:
         required["Vary"] = "Authorization" if by_token else "Authorization, Cookie"
     if by_token:
-        required["x-sluice-request-id"] = notes.get("server_request_id", "")
+        required["x-sluice-request-id"] = said.get("server_request_id", "")
     if response.status_code == 204:  # no content, so no content type
         headers.pop("Content-Type", None)
     # Not `add`, which looks for line breaks: constants and checked ids have none.

@@ -10,11 +10,12 @@ import re
 import time
 from collections.abc import Collection
 
-from flask import Response, current_app, request
+from flask import Response, current_app
 
 from sluice import settings
 from sluice.domain.settings.versions import InForce
 from sluice.http.errors import takes_api_token
+from sluice.http.here import asked
 from sluice.http.operation import Auth, Operation
 from sluice.wiring.settings import any_origin, settings_in_force
 
@@ -28,12 +29,13 @@ ASKED_METHOD, ASKED_HEADERS = "Access-Control-Request-Method", "Access-Control-R
 
 def preflight() -> Response | None:
     """The answer to an allowed origin's preflight, also for an unknown path of /v1, whose 404 helps more."""
+    request = asked()
     if request.method != "OPTIONS" or ASKED_METHOD not in request.headers or _allowed() is None:
         return None
     headers = {"Access-Control-Allow-Methods": METHODS, "Access-Control-Max-Age": str(MAX_AGE_SECONDS)}
-    asked = request.headers.get(ASKED_HEADERS, "")
-    if HEADER_NAMES.fullmatch(asked):
-        headers["Access-Control-Allow-Headers"] = asked
+    wanted = request.headers.get(ASKED_HEADERS, "")
+    if HEADER_NAMES.fullmatch(wanted):
+        headers["Access-Control-Allow-Headers"] = wanted
     return Response(status=204, headers=headers)
 
 
@@ -56,17 +58,17 @@ def allow(response: Response) -> None:
 
 def _allowed() -> str | None:
     """The `Access-Control-Allow-Origin` of the request's answer."""
-    origin = request.environ.get("HTTP_ORIGIN", "").lower()
+    origin = asked().environ.get("HTTP_ORIGIN", "").lower()
     if not origin or not _is_api():
         return None
     found = _among(origin, settings.common().origins) or _among(origin, _owners(settings_in_force().current()))
-    if found is None and takes_api_token(request.path) and any_origin().is_asked(int(time.time())):
+    if found is None and takes_api_token(asked().path) and any_origin().is_asked(int(time.time())):
         return "*"
     return found
 
 
 def _among(origin: str, origins: Collection[str]) -> str | None:
-    if "*" in origins and takes_api_token(request.path):
+    if "*" in origins and takes_api_token(asked().path):
         return "*"
     return origin if origin in origins and origin != "*" else None
 
@@ -77,6 +79,7 @@ def _owners(found: InForce) -> Collection[str]:
 
 def _is_api() -> bool:
     """Whether the path is of /v1 or the account API; not a page, `/metrics` or the outbox of a local run."""
+    request = asked()
     if takes_api_token(request.path) or request.path.startswith("/auth/"):
         return True
     view = current_app.view_functions.get(request.endpoint or _of_another_method())
@@ -86,6 +89,7 @@ def _is_api() -> bool:
 
 def _of_another_method() -> str:
     """The endpoint of this path where it does not answer the request's method, whose 405 the page may read, too."""
+    request = asked()
     methods = getattr(request.routing_exception, "valid_methods", None)
     adapter = current_app.create_url_adapter(request) if methods else None
     if not methods or adapter is None:

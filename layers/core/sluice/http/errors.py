@@ -13,6 +13,7 @@ from flask import Flask, Response, current_app, g, json, request
 from werkzeug.exceptions import HTTPException
 
 from sluice.domain import errors
+from sluice.http.here import asked
 from sluice.http.titles import OVERLOADED, TITLES, VARY, preferred_language, title_in
 
 log = logging.getLogger("sluice.http")
@@ -90,6 +91,7 @@ def row_for(kind: type[BaseException]) -> Row:
 
 
 def request_form() -> Form:
+    request = asked()
     return form_of(request.path, versioned="HTTP_ANTHROPIC_VERSION" in request.environ)
 
 

@@ -1,8 +1,10 @@
-"""The current request and its notes without Flask's proxies, each use of which costs as much as ten look-ups."""
+"""The current request and its notes without Flask's proxies, each use of which takes 10,000 instructions."""
+
+from collections.abc import Callable
+from typing import Any, cast
 
 from flask import Request, g, request
-from flask.ctx import _AppCtxGlobals
 
-
-def here() -> tuple[Request, _AppCtxGlobals]:
-    return request._get_current_object(), g._get_current_object()  # type: ignore[attr-defined]
+asked = cast(Callable[[], Request], request._get_current_object)  # type: ignore[attr-defined]
+notes = cast(Callable[[], Any], g._get_current_object)
+"""What `flask.g` is: attributes, `get` and `in`."""

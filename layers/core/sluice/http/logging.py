@@ -28,6 +28,7 @@ FIELDS = frozenset({
     "given_up", "webhook_id", "event_id",
 })  # fmt: skip
 MAX_TEXT = 2_000
+ENCODED = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` would make an encoder for each line
 REMOVED = "[removed]"
 REDACTED = (
     # A JWT (our API token or another), whole or cut off at either dot.
@@ -76,7 +77,7 @@ class JsonFormatter(logging.Formatter):
             entry[name] = value if isinstance(value, bool | int | float | None) else redacted(str(value))
         if record.exc_info and record.exc_info[1] is not None:
             entry["exception"] = described(record.exc_info[1])
-        return json.dumps(entry, ensure_ascii=False)
+        return ENCODED(entry)
 
 
 def _request_ids() -> dict[str, str | None]:

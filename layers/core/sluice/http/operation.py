@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import pydantic_core
-from flask import Response, json, request
+from flask import Response, json
 from pydantic import BaseModel, ValidationError
 
 from sluice.domain import errors
@@ -19,6 +19,7 @@ from sluice.domain.errors import SluiceError
 from sluice.domain.phrases import phrase
 from sluice.http import json_bounds
 from sluice.http.errors import reading_body
+from sluice.http.here import asked
 from sluice.http.json_bounds import MAX_CHARACTERS
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -91,8 +92,8 @@ def operation(
             if body is not None:
                 arguments["body"] = parse_body(body)
             if query is not None:
-                arguments["query"] = validated(query, request.args.to_dict())
-            if keyed is not None and "HTTP_IDEMPOTENCY_KEY" in request.environ:
+                arguments["query"] = validated(query, asked().args.to_dict())
+            if keyed is not None and "HTTP_IDEMPOTENCY_KEY" in asked().environ:
                 return keyed(lambda: _respond(view(**arguments), first_status), documented_body)
             return _respond(view(**arguments), first_status)
 
@@ -111,7 +112,7 @@ def parse_body(model: type[Model]) -> Model:
 
 def json_body() -> dict[str, Any]:
     """Errors: RequestTooLarge, UnsupportedMediaType, InvalidEncoding, InvalidJson, ValidationFailed (no object)."""
-    raw = raw_body()
+    raw, request = raw_body(), asked()
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise errors.UnsupportedMediaType()
     if (fault := json_bounds.excess(raw)) is not None:
@@ -128,6 +129,7 @@ def json_body() -> dict[str, Any]:
 def raw_body() -> bytes:
     """Decoded. Errors: RequestTooLarge (above `max_content_length`), UnsupportedEncoding, InvalidEncoding, InvalidJson
     (chunks that are malformed)."""
+    request = asked()
     with reading_body():
         raw = request.get_data(cache=True)  # raises RequestEntityTooLarge (413)
         if request.content_length is None:

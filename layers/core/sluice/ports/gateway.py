@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sluice.frozen import frozen
+
 if TYPE_CHECKING:
     from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Limits, Refund, TokenLimits
     from sluice.domain.gateway.contents import Kept, LoggedContent
@@ -101,7 +103,7 @@ class GrantStore(Protocol):
         → as `used`."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Attempt:
     """One conditional write on a grant: whether it was made, and the grant after it, or the one that refused it.
 
@@ -208,7 +210,7 @@ class Spend(Protocol):
         """Today's micro-dollars so far."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Asked:
     """The model server that is asked just now. `prices`: what it costs the owner, None if not known."""
 
@@ -231,7 +233,7 @@ class Content:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class UpstreamCall:
     """One request to a model server with OpenAI's protocol. `body`: the whole JSON to send."""
 

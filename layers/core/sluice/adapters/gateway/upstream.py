@@ -11,7 +11,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import pydantic_core
@@ -229,7 +229,7 @@ class HttpStream:
         that sends no counts."""
         self._pool, self._connection, self._response = pool, connection, response
         self._idle_seconds, self._give_up = idle_seconds, give_up
-        self._prompt_tokens: Callable[[], int] = cache(prompt_tokens)
+        self._prompt_tokens = prompt_tokens
         self._bytes = 0
         self._ended = False
         self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
@@ -305,7 +305,7 @@ class HttpStream:
                 return payload
             raise self.error(chunk)
         self._bytes += chunks.text_bytes(chunk)
-        self.prompt_tokens = self._prompt_tokens()
+        self.prompt_tokens = self.prompt_tokens or self._prompt_tokens()
         self.completion_tokens = -(-self._bytes // BYTES_A_TOKEN)
         changed = chunk_form.with_sound_usage(chunk)
         if changed or payload.find(b"\r") >= 0 or HALF_CHARACTER.search(payload):

@@ -12,11 +12,12 @@ from sluice.domain.gateway.publishable import PublicTerms, day_number
 from sluice.domain.periods import period_of
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.pricing import Prices
+from sluice.frozen import frozen
 
 GOOD = "good"
 
 
-@dataclass(frozen=True)
+@frozen
 class Limits:
     """Requests a minute, model tokens a minute, concurrent leases, model tokens a month. 0 allows none."""
 
@@ -30,7 +31,7 @@ class Limits:
         return 0 in (self.rpm, self.tpm, self.concurrency, self.monthly_tokens)
 
 
-@dataclass(frozen=True)
+@frozen
 class TokenLimits:
     """The limits of one API token, under the account's: requests and model tokens a minute, model tokens and
     micro-dollars a month. None: the account's limit is the only one. 0 allows none."""
@@ -46,7 +47,7 @@ class TokenLimits:
         return 0 in (self.rpm, self.tpm, self.monthly_tokens)
 
 
-@dataclass(frozen=True)
+@frozen
 class TokenUse:
     """The limits of a family of API tokens (an API token and those that it was rotated into), and what they have used
     together: `tokens` and `micro_usd` in the month `period`, those of running requests included. `public`: of a
@@ -67,7 +68,7 @@ class TokenUse:
         return max(self.day, day_number(now_ns))
 
 
-@dataclass(frozen=True)
+@frozen
 class Grant:
     """An account's admission state. `live`: API token id → expiry in Unix seconds. `token_limits`: by the family, of
     the API tokens that have limits of their own. `monthly_micro_usd`: None for no bound. `period_micro_usd`: used in
@@ -114,7 +115,7 @@ class Grant:
         )
 
 
-@dataclass(frozen=True)
+@frozen
 class AdmissionRequest:
     """What one request wants; `reserve_tokens` is a safe upper bound of prompt and completion together, and
     `reserve_micro_usd` of its cost by `prices`. `family`: of its API token; empty: the token's own id.
@@ -164,7 +165,7 @@ class TokenForms:
     new_day: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Forms:
     """The form of each condition. Expressions have no max(), so each bucket and the period have two forms.
 
@@ -182,7 +183,7 @@ class Forms:
     own: TokenForms | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Refund:
     """Which counters still hold what a request reserved: those of a later month do not, nor those of an API token whose
     limits were removed. `family`: its limits are there; `family_month`: they count the request's month.

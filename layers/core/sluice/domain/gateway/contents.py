@@ -1,14 +1,15 @@
 """Logged prompts and answers: stored apart from the ledger, cut to size, and for a limited time."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from sluice.frozen import frozen
 
 MAX_TEXT_BYTES = 16 * 1024  # of UTF-8, including the mark of the cut
 CUT_MARK = "… [cut]"
 DAY_S = 24 * 60 * 60
 
 
-@dataclass(frozen=True)
+@frozen
 class LoggedContent:
     """The prompt and the answer of one request, for the account's log."""
 

@@ -1,10 +1,11 @@
 """A lease is one running request's hold on its account: what it reserved, and how far it has come."""
 
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sluice.domain.settings.terms import LOCAL
 from sluice.domain.usage.pricing import Prices
+from sluice.frozen import frozen
 
 LEASE_MS = 30_000  # how long a lease is valid without renewal
 # A revoked token's streams end within 5 s: the engine's events come at most 2 s apart, so a checkpoint is never
@@ -20,7 +21,7 @@ def lease_shard(account_id: str) -> str:
     return LEASE_SHARDS[zlib.crc32(account_id.encode()) % len(LEASE_SHARDS)]
 
 
-@dataclass(frozen=True)
+@frozen
 class Lease:
     """Token counts are model tokens. `token_id` is the API token's id, `period` the month charged (YYYYMM).
 

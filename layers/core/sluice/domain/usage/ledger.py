@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from sluice.domain.spans import Span
+from sluice.frozen import frozen
 
 SCHEMA = 1
 UNPRICED = "unpriced"  # marks a stored record without a cost, or a roll-up of such records
 
 
-@dataclass(frozen=True)
+@frozen
 class LedgerRecord:
     """Token counts come from the engine's final answer, or from the last checkpoint if the engine did not finish.
 

@@ -3,11 +3,10 @@
 from dataclasses import replace
 from typing import Any, Protocol
 
-from flask import request
-
 from sluice.domain.errors import ApiTokenExpired, InsufficientScope, InvalidApiToken, InvalidModelRequest
 from sluice.domain.tokens import Claims
 from sluice.http.gateway.context import known, speaks_anthropic
+from sluice.http.here import asked
 from sluice.wiring import peers
 from sluice.wiring.gateway import gateway
 
@@ -17,6 +16,7 @@ LOCAL_ONLY = "x-sluice-local-only"
 
 def bearer_token() -> str:
     """Errors: InvalidApiToken if it is missing or cannot be a token."""
+    request = asked()
     header: str = request.environ.get("HTTP_AUTHORIZATION", "")
     scheme, _, token = header.partition(" ")
     token = token.strip() if scheme.lower() == "bearer" else ""
@@ -46,7 +46,7 @@ def authenticate(scope: str | None) -> Claims:
     if scope is not None and scope not in claims.scopes:
         with gateway().authentication_first(claims):
             raise InsufficientScope(f"This API token lacks the scope {scope!r}.")
-    if (wanted := request.headers.get(LOCAL_ONLY)) is None:
+    if (wanted := asked().headers.get(LOCAL_ONLY)) is None:
         return claims
     with gateway().authentication_first(claims):
         return replace(claims, local_only=_flag(wanted) or claims.local_only)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 from flask import Response
@@ -10,6 +9,7 @@ from flask import Response
 from sluice.domain.errors import InvalidModelRequest, SluiceError
 from sluice.domain.gateway import images
 from sluice.domain.tokens import Claims
+from sluice.frozen import frozen
 from sluice.http.gateway.bearer import asked_model, authenticate
 from sluice.http.gateway.publishable import refuse_stored
 from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
@@ -24,7 +24,7 @@ from sluice.wiring.gateway import answers, gateway
 IGNORED = "x-sluice-ignored"
 
 
-@dataclass(frozen=True)
+@frozen
 class Asked:
     """A request and the caller's dialect. `prompt`: the text for the request log. `ignored`: what was left out, such as
     types of tools, once it is answered. `refused`: the bytes that end a stream which the model has not begun.

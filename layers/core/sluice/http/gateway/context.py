@@ -2,20 +2,18 @@
 
 from functools import partial
 
-from flask import g, request
-
 from sluice.domain.tokens import Claims
 from sluice.domain.usage.calls import mark
 from sluice.http.errors import ledger_status, request_form
 from sluice.http.gateway.connection import watch
-from sluice.http.here import here
+from sluice.http.here import asked, notes
 from sluice.http.lambda_deadline import seconds_left
 from sluice.services.gateway.request import RequestContext
 
 
 def known(account_id: str, token_id: str) -> None:
     """From here on the response carries the account's rate-limit headers, and a refusal is counted."""
-    g.known = account_id, token_id
+    notes().known = account_id, token_id
 
 
 def speaks_anthropic() -> bool:
@@ -26,12 +24,12 @@ def speaks_anthropic() -> bool:
 def admitting(claims: Claims) -> RequestContext:
     """The context of a request to be admitted."""
     known(claims.account_id, claims.token_id)
-    asked, notes = here()
+    said = notes()
     status_of = partial(ledger_status, form="anthropic") if speaks_anthropic() else ledger_status
-    notes.settled, notes.asked = [], []
-    gone = _stays if "claim" in notes else watch(asked.environ)
-    told = notes.settled.append, notes.asked.append
-    return RequestContext(notes.server_request_id, status_of, gone, seconds_left, _call(), *told)
+    said.settled, said.asked = [], []
+    gone = _stays if "claim" in said else watch(asked().environ)
+    told = said.settled.append, said.asked.append
+    return RequestContext(said.server_request_id, status_of, gone, seconds_left, _call(), *told)
 
 
 def _stays() -> bool:
@@ -41,6 +39,7 @@ def _stays() -> bool:
 
 def _call() -> str | None:
     """The mark of an attempt: of requests with a JSON body, which is read by now, from OpenAI's SDKs."""
+    request = asked()
     attempt = request.environ.get("HTTP_X_STAINLESS_RETRY_COUNT")
     if attempt is None or not request.is_json:
         return None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from flask import Response, g, request
+from flask import Response, g
 
 from sluice.domain import errors
 from sluice.domain.tokens import Claims
@@ -27,6 +27,8 @@ from sluice.http.gateway.streaming import (
     streamed_answer,
     whole_answer,
 )
+from sluice.http.here import asked as request
+from sluice.http.here import notes
 from sluice.services.gateway.exchange import ClientGone
 from sluice.services.gateway.places import Place
 from sluice.services.gateway.queue import Ask, Queue, Waiter, in_turn
@@ -76,7 +78,7 @@ class _Turn(NamedTuple):
 
 def _turn(asked: ModelRequest, context: RequestContext) -> _Turn | None:
     """None if the request must not wait, or does not want to."""
-    queue, header = gateway().queue, request.environ.get("HTTP_PREFER")
+    queue, header = gateway().queue, request().environ.get("HTTP_PREFER")
     seconds = prefer.wait_seconds(header) if header and queue is not None else 0
     if not seconds or queue is None:
         return None
@@ -88,9 +90,10 @@ def _turn(asked: ModelRequest, context: RequestContext) -> _Turn | None:
 
 def tell(response: Response) -> None:
     """What became of the wish to wait."""
-    if seconds := g.get("patience"):  # it waited for the first request with its key
+    said = notes()
+    if seconds := said.get("patience"):  # it waited for the first request with its key
         response.headers[prefer.APPLIED] = f"wait={seconds}"
-    turn: _Turn | None = g.get("turn")
+    turn: _Turn | None = said.get("turn")
     if turn is None or (turn.waiter.first is None and response.status_code >= 400):
         return
     response.headers[prefer.APPLIED] = f"wait={turn.seconds}"

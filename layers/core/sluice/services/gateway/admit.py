@@ -19,6 +19,7 @@ from sluice.domain.gateway.plans import in_force, in_plan, plan_change
 from sluice.domain.periods import period_of
 from sluice.domain.settings.terms import NO_TERMS, Terms
 from sluice.domain.usage.ledger import LedgerRecord
+from sluice.frozen import frozen
 from sluice.ports.gateway import Attempt, HotStore
 from sluice.services.gateway.fit import Fit
 from sluice.services.gateway.settle import settle_abandoned
@@ -45,7 +46,7 @@ class Plans:
 NO_PLANS = Plans(lambda: NO_TERMS, lambda: NO_TERMS)
 
 
-@dataclass(frozen=True)
+@frozen
 class Admitted:
     """The lease to settle, and the grant as it stood after the admission."""
 

@@ -10,6 +10,7 @@ from sluice.domain.documents.retrieval import Grounding, Sources, citations
 from sluice.domain.gateway import chunks
 from sluice.domain.gateway.contents import MAX_TEXT_BYTES, Kept
 from sluice.domain.tokens import Claims
+from sluice.frozen import frozen
 from sluice.ports.gateway import UpstreamStream
 from sluice.services.documents.retrieve import Retrieval
 from sluice.services.gateway.exchange import Exchange
@@ -20,7 +21,7 @@ from sluice.services.gateway.request import ModelRequest, RequestContext
 STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 
 
-@dataclass(frozen=True)
+@frozen
 class Answer:
     """An answer that the model has begun. `sources` is None if no documents were searched."""
 

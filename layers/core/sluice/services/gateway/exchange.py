@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from sluice.domain.gateway.leases import LEASE_MS, RENEW_EVERY_MS, Lease
 from sluice.domain.settings.terms import LOCAL
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.pricing import bound_micro_usd, cost_micro_usd
+from sluice.frozen import frozen
 from sluice.ports.gateway import Asked, HotStore, Reserved, RunAnswer, Spend, UpstreamStream
 from sluice.services.gateway.admit import Admitted
 from sluice.services.gateway.request import RequestContext, Superseded
@@ -65,7 +66,7 @@ class Observer(Protocol):
     def settlement_failed(self) -> None: ...
 
 
-@dataclass(frozen=True)
+@frozen
 class Bookkeeping:
     """What all exchanges of a process share to record their work. `remember` gets the grant that a settlement returned,
     and `released` a settlement that returned none, because they improve the next admission's guess. `ended`: called
@@ -214,7 +215,15 @@ class Exchange:
         try:
             self._settle(outcome)
         finally:
+            self._let_go()
             self._books.ended(self.request, (outcome.response_time_ms or 0) / 1000)
+
+    def _let_go(self) -> None:
+        """Of what refers to this exchange: a circle would hold the prompt and the answer until Python looks for it."""
+        if (stream := self._stream) is not None:
+            self._counted = stream.prompt_tokens, stream.completion_tokens, stream.cached_tokens
+            self._estimated, self._stream = stream.estimated, None
+        self.to_keep = None
 
     def _settle(self, outcome: Outcome) -> None:
         with self._books.observer.settling():
@@ -321,6 +330,7 @@ class Exchange:
             waiter.admitted = False
         if self._stream is not None:
             self._stream.close()
+        self._let_go()
         self._books.remember(attempt.grant)
         self._books.observer.withdrawn()
         self._books.ended(request, None)

@@ -11,6 +11,7 @@ from sluice.domain.gateway.grants import PLAYGROUND
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.tokens import SCOPES, Claims
 from sluice.domain.usage.ledger import LedgerRecord
+from sluice.frozen import frozen
 from sluice.services.gateway.queue import Waiter
 
 CHAT_PATH = "/v1/chat/completions"
@@ -18,7 +19,7 @@ COMPLETIONS_PATH = "/v1/completions"
 COUNT_PATH = "/tokenize"  # of Sluice's engine and vLLM: takes the messages of a chat request, or a prompt
 
 
-@dataclass(frozen=True)
+@frozen
 class ModelRequest:
     """`model`: the model server's object. `endpoint`: its name in the ledger. `body`: the JSON for the model server,
     without `max_tokens`.
@@ -61,7 +62,7 @@ class Superseded(Exception):
     """Another process executes or has ended the run."""
 
 
-@dataclass(frozen=True)
+@frozen
 class RequestContext:
     """What the HTTP layer knows about the request that it serves."""
 

@@ -11,7 +11,7 @@ would make concurrent admissions of the account fail on AWS (docs/adr/0004-settl
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from sluice.domain.gateway.admission import AdmissionRequest, Grant, Refund, refund_for, without_request
@@ -21,6 +21,7 @@ from sluice.domain.ids import request_time_ms
 from sluice.domain.settings.terms import LOCAL, NO_MODEL
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.pricing import cost_micro_usd
+from sluice.frozen import frozen
 from sluice.ports.gateway import Attempt, HotStore
 
 INTERRUPTED_STATUS = 500
@@ -28,7 +29,7 @@ WITHDRAWN_STATUS = 503  # of no record: by it and no tokens, nothing is charged
 RELEASE_WRITES = 4
 
 
-@dataclass(frozen=True)
+@frozen
 class Outcome:
     """How a request ended, as fields of its ledger record: HTTP status, counts in model tokens, times in ms since it
     was admitted. `settled_by`: "gateway", or "sweeper" if the gateway process died. `call` and what follows: as in
