@@ -1,9 +1,10 @@
 """Fixtures for all kinds of tests."""
 
+import gc
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import suppress
+import sys
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -18,8 +19,11 @@ from tests.rounds import FULL
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from sluice.adapters.aws.json_service import JsonService
+
 
 LEAVES_LONG = "SLUICE_TESTS_LEAVE_LONG"
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # 2 s of CPU when jsonschema finds it
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,17 @@ def pytest_report_header() -> str | None:
     reason = engines.why_no_referee()
     left = ["tests marked `long` are left to `make test-full`"] if LEAVES_LONG in os.environ else []
     return "\n".join([*left, *([f"the store's suite runs on Dynoxide only: {reason}"] if reason else [])]) or None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays. To search it for garbage takes a second of CPU, each of a hundred times."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -79,28 +94,42 @@ def store_endpoint() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def store_clients(store_endpoint: str) -> Iterator[tuple["DynamoDBClient", "JsonService"]]:
+    """botocore's client for what tests look at, and the small one, which makes their tables."""
+    from botocore.session import get_session
+
+    from sluice.adapters.aws.json_service import DYNAMODB, JsonService
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in aws_environment(store_endpoint).items():
+            patch.setenv(name, value)
+        client = get_session().create_client("dynamodb", endpoint_url=store_endpoint)
+        service = JsonService(DYNAMODB, url=store_endpoint)
+    yield client, service  # type: ignore[misc]
+    client.close()
+    service.close()
+
+
 @pytest.fixture
-def store(store_endpoint: str, cheap_hashes: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def store(
+    store_clients: tuple["DynamoDBClient", "JsonService"], cheap_hashes: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Store]:
     """Fresh tables, and an environment in which the SDK and the settings find them.
 
     They are deleted after the test: with each table that the engine holds it makes the next one more slowly.
     """
-    from botocore.session import get_session
+    from tests import tables
 
-    from sluice.adapters.aws.models import TABLES
-    from tests.tables import create_missing
-
+    client, service = store_clients
+    url = client.meta.endpoint_url
     prefix = f"t{secrets.token_hex(4)}-"
-    for name, value in aws_environment(store_endpoint).items():
+    for name, value in aws_environment(url).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SLUICE_TABLE_PREFIX", prefix)
-    client = get_session().create_client("dynamodb", endpoint_url=store_endpoint)
-    create_missing(client, prefix)
-    yield Store(store_endpoint, prefix, client)  # type: ignore[arg-type]
-    for table in TABLES:
-        with suppress(client.exceptions.ResourceNotFoundException):  # a test may have deleted it
-            client.delete_table(TableName=prefix + table.Meta.table_name)
-    client.close()  # else its sockets are found open by whichever test runs when they are collected
+    tables.create(service, prefix)
+    yield Store(url, prefix, client)
+    tables.drop(service, prefix)
 
 
 def aws_environment(url: str) -> dict[str, str]:

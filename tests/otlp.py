@@ -1,14 +1,14 @@
 """A receiver of traces (OTLP over HTTP), which decodes what arrives with OpenTelemetry's own classes."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.servers import Handler, Server
 
 WAIT_SECONDS = 10.0
 
@@ -51,24 +51,15 @@ class Receiver:
 def receiver() -> Iterator[Receiver]:
     made = Receiver()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Requests(Handler):
         def do_POST(self) -> None:
-            made.bodies.append(self.rfile.read(int(self.headers["content-length"])))
+            made.bodies.append(self.body())
             time.sleep(made.seconds)
-            self.send_response(made.status)
-            self.send_header("content-length", "0")
-            self.end_headers()
+            self.answer(made.status)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield made
-    server.shutdown()
-    server.server_close()
+    with Server(Requests) as server:
+        made.url = server.url
+        yield made
 
 
 def _decoded(body: bytes) -> Iterator[Seen]:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from tests.integration.accounts.world import PASSWORD, forget_everything
 from tests.integration.gateway.admission.engines import wait_for
 from tests.integration.usage.world import UsageWorld
 from tests.ports import free_port
+from tests.servers import Handler, Server
 from tests.store_process import ROOT, running_store
 
 PREFIX = "stage-"
@@ -57,35 +57,19 @@ class Model:
         self.asked: list[dict[str, Any]] = []
         model = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *arguments: Any) -> None:
-                return
-
+        class Requests(Handler):
             def do_GET(self) -> None:
-                body = json.dumps({"object": "list", "data": models}).encode()
-                self.send_response(200)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.answer(200, {"object": "list", "data": models})
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = json.loads(self.body())
                 model.asked.append(body)
-                self.send_response(200)
-                self.send_header("content-type", "text/event-stream")
-                self.send_header("connection", "close")
-                self.end_headers()
-                self.close_connection = True
+                self.begin_events()
                 with suppress(OSError):
                     model._answer(self.wfile.write, body)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        server = Server(Requests)
+        self.url, self.stop = server.url, server.stop
 
     def says(self, *pieces: str | threading.Event, pause_seconds: float = 0.0, end: str = "stop") -> None:
         self.script = Script(list(pieces), pause_seconds, end)
@@ -109,11 +93,6 @@ class Model:
         if script.end in ("stop", "length"):
             end = (chunk(None, script.end), usage_chunk(PROMPT_TOKENS, count), b"[DONE]")
             write(b"".join(b"data: " + payload + b"\n\n" for payload in end))
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from tests.browser import chromium
 from tests.browser.stage import Stage
 from tests.browser.tab import AXE, RUN_AXE, SCREENSHOTS
 from tests.e2e.people import Person
+from tests.servers import Handler, Server
 
 POLICY = "default-src 'none'; script-src {at}; connect-src {at}; style-src 'self'"
 PAGE = """<!doctype html><html lang="{lang}"><head><meta charset="utf-8"><title>Ada's page</title>
@@ -30,29 +30,17 @@ class Site:
         self.at, self.token, self.lang = at, "", "en"
         site = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *arguments: Any) -> None:
-                return
-
+        class Requests(Handler):
             def do_GET(self) -> None:
                 is_page = self.path == "/"
                 body = PAGE.format(at=site.at, token=site.token, lang=site.lang) if is_page else STYLE
-                self.send_response(200)
-                self.send_header("content-type", f"text/{'html' if is_page else 'css'}; charset=utf-8")
-                self.send_header("content-security-policy", POLICY.format(at=site.at))
-                self.end_headers()
-                self.wfile.write(body.encode())
+                kind = f"text/{'html' if is_page else 'css'}; charset=utf-8"
+                policy = POLICY.format(at=site.at)
+                self.answer(200, body.encode(), content_type=kind, content_security_policy=policy)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-        self.origin = f"http://127.0.0.1:{self._server.server_port}"
-        self.elsewhere = f"http://{chromium.FOREIGN}:{self._server.server_port}"
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        server = Server(Requests)
+        self.origin, self.stop = server.url, server.stop
+        self.elsewhere = f"http://{chromium.FOREIGN}:{server.server_port}"
 
 
 @pytest.fixture(scope="module")

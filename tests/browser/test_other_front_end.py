@@ -1,8 +1,6 @@
 """A site's own front end, of another origin: from sign-up to an answer by the JSON API alone, without a cookie."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ from tests.browser import chromium
 from tests.e2e import people
 from tests.e2e.people import PASSWORD, code_in, mails_to, new_address
 from tests.e2e.system import System
+from tests.servers import Handler, Server
 
 # → status, the body, and of the headers those that a front end needs
 CALL = """async ([method, url, token, body]) => {
@@ -26,26 +25,15 @@ CALL = """async ([method, url, token, body]) => {
 }"""
 
 
-class Empty(BaseHTTPRequestHandler):
-    def log_message(self, *arguments: Any) -> None:
-        return
-
+class Empty(Handler):
     def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("content-type", "text/html")
-        self.end_headers()
-        self.wfile.write(b"<!doctype html><title>A front end</title>")
+        self.answer(200, b"<!doctype html><title>A front end</title>", content_type="text/html")
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Empty)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    with Server(Empty) as server:
+        yield server.server_port
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,13 @@
 """A slow model server: it sends a token at intervals, counted as by the real one, until its caller disconnects."""
 
-import json
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.contract.upstream import MODELS
 from tests.fakes.upstream import chunk, usage_chunk
+from tests.servers import Handler, Server
 
 PROMPT_TOKENS = 12
 
@@ -34,40 +32,21 @@ class SlowEngine:
     def __post_init__(self) -> None:
         engine = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *arguments: Any) -> None:
-                return
-
+        class Requests(Handler):
             def do_GET(self) -> None:
-                body = json.dumps({"object": "list", "data": MODELS}).encode()
-                self.send_response(200)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.answer(200, {"object": "list", "data": MODELS})
 
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["content-length"]))
-                self.send_response(200)
-                self.send_header("content-type", "text/event-stream")
-                self.send_header("connection", "close")
-                self.end_headers()
-                self.close_connection = True
+                self.body()
+                self.begin_events()
                 generation = Generation()
                 engine.generations.append(generation)
                 with suppress(OSError):
                     engine._generate(self.wfile.write, generation)
                 generation.ended = generation.ended or "gone"
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        server = Server(Requests)
+        self.url, self.stop = server.url, server.stop
 
     def _pause(self) -> None:
         """Before each token."""
@@ -82,8 +61,3 @@ class SlowEngine:
         end = (chunk(None, "stop"), usage_chunk(PROMPT_TOKENS, self.tokens), b"[DONE]")
         write(b"".join(b"data: " + payload + b"\n\n" for payload in end))
         generation.ended = "done"
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)

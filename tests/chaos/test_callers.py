@@ -21,8 +21,7 @@ from sluice.domain.usage.ledger import LedgerRecord
 from sluice.http.gateway.connection import WAIT_SECONDS
 from tests import gateway_process
 from tests.chaos.slow_engine import PROMPT_TOKENS, SlowEngine
-from tests.integration.gateway.admission import engines
-from tests.integration.gateway.admission.world import Account, Engine
+from tests.integration.gateway.admission.world import Account, Engine, running_engine
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 LIMITS = {"rpm": 100_000, "tpm": 100_000_000, "concurrency": 1, "monthly_tokens": 1_000_000_000}
@@ -30,10 +29,8 @@ LIMITS = {"rpm": 100_000, "tpm": 100_000_000, "concurrency": 1, "monthly_tokens"
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Engine]:
-    with engines.dynoxide() as url:
-        running = Engine("dynoxide", url)
+    with running_engine() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

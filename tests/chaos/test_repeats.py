@@ -17,8 +17,7 @@ import requests
 from sluice.services.gateway.settle import settle_abandoned
 from tests import gateway_process
 from tests.chaos.slow_engine import SlowEngine
-from tests.integration.gateway.admission import engines
-from tests.integration.gateway.admission.world import Account, Engine
+from tests.integration.gateway.admission.world import Account, Engine, running_engine
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -30,10 +29,8 @@ BODY: dict[str, Any] = {"model": "demo", "messages": HI, "max_tokens": 400}
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Engine]:
-    with engines.dynoxide() as url:
-        running = Engine("dynoxide", url)
+    with running_engine() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture

@@ -16,8 +16,16 @@ from sluice.services.gateway.admit import Admission, Admitted
 from sluice.services.gateway.settle import Outcome, settle, settle_abandoned
 from tests.chaos import proxy as faults
 from tests.chaos.proxy import FaultProxy, fault_proxy
-from tests.integration.gateway.admission import engines
-from tests.integration.gateway.admission.world import DEFAULTS, NOW_MS, NOW_NS, Account, Engine, close, hot_store
+from tests.integration.gateway.admission.world import (
+    DEFAULTS,
+    NOW_MS,
+    NOW_NS,
+    Account,
+    Engine,
+    close,
+    hot_store,
+    running_engine,
+)
 from tests.ports import free_port
 from tests.store_process import running_store
 
@@ -39,10 +47,8 @@ LONGEST_SECONDS = HOT.deadline_seconds + HOT.read_seconds + HOT.connect_seconds
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    with engines.dynoxide() as url:
-        running = Engine("dynoxide", url)
+    with running_engine() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture

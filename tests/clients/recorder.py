@@ -9,12 +9,11 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from tests.clients import run
 from tests.clients.catalogue import ROOT
+from tests.servers import Handler, Server
 
 FOLDER = ROOT / "tests" / "data" / "agents"
 KEPT_HEADERS = ("accept", "anthropic-beta", "anthropic-version", "content-type", "originator", "user-agent")
@@ -29,8 +28,8 @@ def recorded(name: str, base_url: str, folder: Path) -> Iterator[str]:
         yield base_url
         return
     requests: list[dict[str, Any]] = []
-    with run.served(_handler(base_url.removeprefix("http://"), requests)) as address:
-        yield address
+    with Server(_handler(base_url.removeprefix("http://"), requests)) as server:
+        yield server.url
     FOLDER.mkdir(exist_ok=True)
     sizes = {len(json.dumps(one)): one for one in requests}  # the smallest, and the last, which has the whole history
     lines = [_line(sizes[size], folder) for size in (min(sizes), max(sizes))]
@@ -50,13 +49,10 @@ def _shortened(value: Any) -> Any:
     return value[:MAX_CHARACTERS] if isinstance(value, str) else value
 
 
-def _handler(host: str, requests: list[dict[str, Any]]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *arguments: Any) -> None:
-            return
-
+def _handler(host: str, requests: list[dict[str, Any]]) -> type[Handler]:
+    class Requests(Handler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            body = self.body()
             headers = {name.lower(): value for name, value in self.headers.items()}
             kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
             kept["user-agent"] = kept["user-agent"].partition(" (")[0]  # without the machine's system
@@ -65,10 +61,7 @@ def _handler(host: str, requests: list[dict[str, Any]]) -> type[BaseHTTPRequestH
             connection.request("POST", self.path, body, {**headers, "host": host})
             with connection.getresponse() as answer:
                 content = answer.read()
-                self.send_response(answer.status)
-                self.send_header("content-type", answer.headers["content-type"])
-                self.end_headers()
-                self.wfile.write(content)
+                self.answer(answer.status, content, content_type=answer.headers["content-type"])
             connection.close()
 
-    return Handler
+    return Requests

@@ -8,14 +8,13 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import openai
 import requests
 
-from tests.clients import run
 from tests.e2e.people import TIMEOUT_SECONDS, Person
+from tests.servers import Handler, Server
 
 MODELS = {"/chat/completions": "demo", "/completions": "demo", "/embeddings": "all-minilm-l6-v2"}
 MODELS |= {"/responses": "demo", "/responses/input_tokens": "demo"}
@@ -96,30 +95,19 @@ def serving(person: Person) -> Iterator[str]:
     """Yields the address for the tests."""
     with (
         openai.OpenAI(base_url=person.base_url + "/v1", api_key=person.api_token, max_retries=0) as client,
-        run.served(_handler(Rewriting(person, client))) as address,
+        Server(_handler(Rewriting(person, client))) as server,
     ):
-        yield address
+        yield server.url
 
 
-def _handler(rewriting: Rewriting) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *arguments: Any) -> None:
-            return
-
+def _handler(rewriting: Rewriting) -> type[Handler]:
+    class Requests(Handler):
         def _any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            answer = rewriting.sent(self.command, self.path, headers, body)
-            self.send_response(answer.status_code)
-            for name in ("content-type", "x-request-id"):
-                if name in answer.headers:
-                    self.send_header(name, answer.headers[name])
-            self.send_header("content-length", str(len(answer.content)))
-            self.end_headers()
-            self.wfile.write(answer.content)
+            answer = rewriting.sent(self.command, self.path, headers, self.body())
+            kept = {name: answer.headers[name] for name in ("content-type", "x-request-id") if name in answer.headers}
+            self.answer(answer.status_code, answer.content, **kept)
 
         do_GET = do_POST = do_DELETE = _any
 
-    return Handler
+    return Requests

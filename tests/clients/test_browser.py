@@ -1,8 +1,7 @@
 """openai-node in a page of another origin, in Chromium: where the owner allows that origin, and where not."""
 
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ from tests.clients.test_openai_python import TRUE
 from tests.e2e import people
 from tests.e2e.people import Person
 from tests.e2e.system import System
+from tests.servers import Server
 from tests.waiting import eventually
 
 
@@ -33,13 +33,8 @@ class Files(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def page_port() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Files)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    with Server(Files) as server:
+        yield server.server_port
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ CHECKED = [
     openapi_checks.response_schema_conformance,
 ]
 QUICK = settings(
-    max_examples=rounds(12, 6),
+    max_examples=rounds(12, 3),
     derandomize=True,
     database=None,
     deadline=None,
@@ -69,7 +69,7 @@ def test_every_answer_is_as_documented(case: schemathesis.Case, at: Running) -> 
 
 @pytest.mark.slow
 @schema.parametrize()
-@settings(QUICK, max_examples=2)
+@settings(QUICK, max_examples=rounds(2, 1))
 def test_without_credentials_every_answer_is_as_documented(case: schemathesis.Case, at: Running) -> None:
     case.headers.pop("Authorization", None)
     case.cookies.clear()

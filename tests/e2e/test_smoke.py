@@ -1,9 +1,6 @@
 """`sluice smoke`, the last step of `make deploy`, against a local run: it passes, and each broken promise fails it."""
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -12,6 +9,7 @@ from click.testing import CliRunner, Result
 from infra.cli import main
 from tests.e2e.people import newcomer
 from tests.e2e.place import Place
+from tests.servers import Handler, Server
 
 pytestmark = pytest.mark.slow
 
@@ -63,28 +61,15 @@ def impostor() -> Iterator[tuple[str, dict[str, tuple[int, Any]]]]:
     """A server with answers that the test sets."""
     answers = dict(ANSWERS)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Requests(Handler):
         def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length") or 0))
-            status, body = answers[self.path]
-            raw = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
+            self.body()
+            self.answer(*answers[self.path])
 
         do_POST = do_GET
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", answers
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with Server(Requests) as server:
+        yield server.url, answers
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tests.servers import Handler, Server
 
 CLIENT, SECRET = "sluice-client", "s3cret+/of the:client".replace(" ", "-")
 _ready_keys = [rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2)]
@@ -51,14 +52,8 @@ class ScriptedProvider:
         self.asked: Counter[str] = Counter()
         self.codes: dict[str, dict[str, str]] = {}
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        self.issuer = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        server = Server(self._handler())
+        self.issuer, self.close = server.url, server.stop
 
     # --- what a person does there
 
@@ -124,8 +119,10 @@ class ScriptedProvider:
         about = json.loads(bytes.fromhex(authorization.removeprefix("Bearer gho_")))
         return {"id": int(about["sub"]), "login": "ann", "name": about["name"]}
 
-    def _handler(provider) -> type[BaseHTTPRequestHandler]:
-        class Handler(BaseHTTPRequestHandler):
+    def _handler(provider) -> type[Handler]:
+        class Requests(Handler):
+            protocol_version = "HTTP/1.0"
+
             def do_GET(self) -> None:
                 path, bearer = urlsplit(self.path).path, self.headers.get("Authorization", "")
                 answers: dict[str, Callable[[], Any]] = {
@@ -135,22 +132,17 @@ class ScriptedProvider:
                     "/api/v3/user": lambda: provider.github_user(bearer),
                     "/api/v3/user/emails": lambda: provider.emails,
                 }
-                self.answer(path, answers[path]) if path in answers else self.send(404, {})
+                self.told(path, answers[path]) if path in answers else self.send(404, {})
 
             def do_POST(self) -> None:
-                form = {
-                    name: values[0]
-                    for name, values in parse_qs(
-                        self.rfile.read(int(self.headers["Content-Length"])).decode(), strict_parsing=True
-                    ).items()
-                }
+                form = dict(parse_qsl(self.body().decode(), strict_parsing=True))
                 path, authorization = urlsplit(self.path).path, self.headers.get("Authorization", "")
                 if path == "/token":
-                    self.answer(path, lambda: provider.token(form, authorization))
+                    self.told(path, lambda: provider.token(form, authorization))
                 else:
-                    self.answer(path, lambda: provider.github_token(form))
+                    self.told(path, lambda: provider.github_token(form))
 
-            def answer(self, path: str, made: Callable[[], Any]) -> None:
+            def told(self, path: str, made: Callable[[], Any]) -> None:
                 provider.asked[path] += 1
                 broken = provider.broken.get(path)
                 with suppress(ConnectionError):
@@ -165,16 +157,9 @@ class ScriptedProvider:
 
             def send(self, status: int, value: Any) -> None:
                 body = value if isinstance(value, bytes) else json.dumps(value).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.answer(status, body, content_type="application/json")
 
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        return Handler
+        return Requests
 
 
 def _is_verified(known: dict[str, str], form: dict[str, str]) -> bool:

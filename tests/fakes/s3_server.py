@@ -4,10 +4,10 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from tests.servers import Handler, Server
 
 
 class S3Server:
@@ -42,28 +42,18 @@ class S3Server:
         return f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Requests(Handler):
     s3: S3Server
 
-    def log_message(self, *arguments: Any) -> None:
-        return
-
     def _answer(self, status: int, body: bytes = b"", etag: str | None = None) -> None:
-        self.send_response(status)
-        if etag:
-            self.send_header("etag", etag)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.answer(status, body, **({"etag": etag} if etag else {}))
 
     @property
     def _name(self) -> str:
         return unquote(urlsplit(self.path).path)[1:]
 
     def do_PUT(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        status = self.s3.put(self._name, body, self.headers.get("if-match"), self.headers.get("if-none-match"))
+        status = self.s3.put(self._name, self.body(), self.headers.get("if-match"), self.headers.get("if-none-match"))
         self._answer(status, etag=self.s3.etag(self._name))
 
     def do_GET(self) -> None:
@@ -85,13 +75,5 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def s3_server() -> Iterator[str]:
     """Its URL."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OfOne", (Handler,), {"s3": S3Server()}))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    with Server(_Requests, s3=S3Server()) as server:
+        yield server.url

@@ -12,8 +12,7 @@ from sluice.adapters.aws import dynamo
 from sluice.adapters.gateway.grant_item import family_key, limits_attribute, token_use_attribute
 from sluice.domain.gateway.admission import Grant, TokenUse
 from sluice.domain.usage.ledger import LedgerRecord
-from tests.integration.gateway.admission import engines
-from tests.integration.gateway.admission.world import Account, Engine
+from tests.integration.gateway.admission.world import Account, Engine, running_engine
 from tests.property.machine import AdmissionMachine, Lossy
 from tests.rounds import rounds
 
@@ -54,10 +53,8 @@ class OnDynoxide(AdmissionMachine):
 
 @pytest.fixture(scope="module")
 def dynoxide() -> Iterator[Engine]:
-    with engines.dynoxide() as url:
-        running = Engine("dynoxide", url)
+    with running_engine() as running:
         yield running
-        running.close()
 
 
 def test_random_lives_on_the_real_store_match_the_model(dynoxide: Engine) -> None:

@@ -117,7 +117,7 @@ def test_an_exports_memory_does_not_grow_with_the_account(town: Town) -> None:
 
     peaks, sizes = [], []
     for times in (1, 4):
-        person = filled(town, responses=300 * times, logged=1_000 * times, files=600 * times, mails=300 * times)
+        person = filled(town, responses=150 * times, logged=500 * times, files=300 * times, mails=150 * times)
         list(account_export().document(person.account_id, now_ms()))  # caches, connections
         tracemalloc.start()
         sizes.append(sum(map(len, account_export().document(person.account_id, now_ms()))))

@@ -1,7 +1,9 @@
 """`DELETE /account` revokes API tokens first, erases personal data, keeps amounts, and can be resumed."""
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -125,19 +127,25 @@ STEPS = [
 ]
 
 
+@contextmanager
+def away(monkeypatch: pytest.MonkeyPatch, which: str, method: str) -> Iterator[None]:
+    """The store's method fails."""
+    from sluice.wiring import stores
+
+    def fails(*arguments: object, **named: object) -> None:
+        raise StoreUnavailable()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(getattr(stores, which)(), method, fails)
+        yield
+
+
 @pytest.mark.parametrize(("which", "method"), STEPS)
 def test_an_interrupted_deletion_is_completed_by_a_second_request(
     town: Town, monkeypatch: pytest.MonkeyPatch, which: str, method: str
 ) -> None:
-    from sluice.wiring import stores
-
     person = busy_life(town)
-    with monkeypatch.context() as broken:
-
-        def away(*arguments: object, **named: object) -> None:
-            raise StoreUnavailable()
-
-        broken.setattr(getattr(stores, which)(), method, away)
+    with away(monkeypatch, which, method):
         answer = person.call("DELETE", "/account", {"password": PASSWORD})
         assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
     if (which, method) != STEPS[0]:
@@ -155,12 +163,7 @@ def test_an_interrupted_deletion_is_completed_by_the_sweeper(
     from sluice.wiring import stores
 
     person = busy_life(town)
-    with monkeypatch.context() as broken:
-
-        def away(*arguments: object, **named: object) -> None:
-            raise StoreUnavailable()
-
-        broken.setattr(getattr(stores, which)(), method, away)
+    with away(monkeypatch, which, method):
         assert delete(person) == 503
         assert erasure().finish(now_ms() + SECOND_LOOK_MS) in (0, 1)  # no error while the store is partly unavailable
     assert erasure().finish(now_ms() + SECOND_LOOK_MS) <= 1

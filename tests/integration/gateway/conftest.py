@@ -1,8 +1,6 @@
 """The gateway and the chats over a real store and a scripted model; `person` is logged in and has an API token."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +14,10 @@ from functions.gateway import app as gateway
 from functions.tokens import app as tokens
 from functions.usage import app as usage
 from functions.webhooks import app as webhooks
-from sluice.adapters.tokens.keys import ensure_keys
 from sluice.http.app import create_app
 from tests.conftest import Store
 from tests.fakes.upstream import FakeUpstream, Step, chunk, usage_chunk
-from tests.integration.accounts.world import World, forget_everything
+from tests.integration.accounts.world import World
 
 ANSWER: tuple[Step, ...] = (chunk("Pa"), chunk("ris"), chunk(None, "stop"), usage_chunk(10, 2))
 
@@ -59,19 +56,14 @@ class Person:
 
 
 @pytest.fixture
-def world(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[World, FakeUpstream, Store]]:
+def world(fresh: Store, monkeypatch: pytest.MonkeyPatch) -> tuple[World, FakeUpstream, Store]:
     from sluice.wiring import peers, upstreams
 
-    monkeypatch.setenv("SLUICE_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "off")
-    forget_everything()
-    ensure_keys(tmp_path)
     upstream = FakeUpstream(*ANSWER)
     monkeypatch.setattr(peers, "upstream", lambda: upstream)
     monkeypatch.setattr(upstreams, "elsewhere", lambda one: upstream)
     app = create_app(each.blueprint for each in (accounts, tokens, usage, chats, files, gateway, webhooks))
-    yield World(app, app.test_client(use_cookies=False)), upstream, store
-    forget_everything()
+    return World(app, app.test_client(use_cookies=False)), upstream, fresh
 
 
 def newcomer(world: tuple[World, FakeUpstream, Store]) -> Person:

@@ -3,11 +3,11 @@
 import json
 import threading
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.contract.upstream import MODELS
 from tests.fakes.upstream import chunk, usage_chunk
+from tests.servers import Handler, Server
 from tests.waiting import eventually
 
 PING_SECONDS = 0.1
@@ -27,13 +27,8 @@ class FullEngine:
         self.refused = 0
         self.running: list[threading.Event] = []
         self._lock = threading.Lock()
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self._server.engine = self
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        server = Server(_Requests, engine=self)
+        self.url, self.stop = server.url, server.stop
 
     def take(self, account: str) -> tuple[str, threading.Event]:
         go = threading.Event()
@@ -73,65 +68,38 @@ class FullEngine:
         self.places, self.let_waits, self.refused, self.quick = places, 0, 0, False
         self.began.clear()
 
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
-
-class Server(ThreadingHTTPServer):
-    daemon_threads, request_queue_size = True, 512
+class _Requests(Handler):
     engine: FullEngine
 
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Server
-
-    def log_message(self, *arguments: Any) -> None:
-        return
-
     def do_GET(self) -> None:
-        self._answer(200, {"object": "list", "data": [MODEL]})
+        self.answer(200, {"object": "list", "data": [MODEL]})
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        kind, go = self.server.engine.take(self.headers["x-sluice-account"])
+        self.body()
+        kind, go = self.engine.take(self.headers["x-sluice-account"])
         if kind == "refused":
-            return self._answer(503, FULL)
+            return self.answer(503, FULL)
         streams = "embeddings" not in self.path and "rerank" not in self.path
         with suppress(OSError):
             if kind == "late":
-                self._head()
+                self.begin_events()
                 self.wfile.write(b": ping\n\ndata: " + json.dumps(FULL).encode() + b"\n\n")
             elif streams:
                 self._stream(go)
             else:
                 go.wait()
-                self.server.engine.free(go)
-                self._answer(200, _vectors())
+                self.engine.free(go)
+                self.answer(200, _vectors())
 
     def _stream(self, go: threading.Event) -> None:
         try:
-            self._head()
+            self.begin_events()
             while not go.wait(PING_SECONDS):
                 self.wfile.write(b": ping\n\n")
         finally:
-            self.server.engine.free(go)
+            self.engine.free(go)
         self.wfile.write(b"".join(b"data: %s\n\n" % one for one in (*CHAT, b"[DONE]")))
-
-    def _head(self) -> None:
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("connection", "close")
-        self.end_headers()
-        self.close_connection = True
-
-    def _answer(self, status: int, answer: dict[str, Any]) -> None:
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
 
 
 def _vectors() -> dict[str, Any]:

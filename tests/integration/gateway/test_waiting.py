@@ -18,8 +18,7 @@ import pytest
 
 from sluice.adapters.tokens.keys import ensure_keys
 from tests import gateway_process
-from tests.integration.gateway.admission import engines
-from tests.integration.gateway.admission.world import Account, Engine
+from tests.integration.gateway.admission.world import Account, Engine, running_engine
 from tests.integration.gateway.full_engine import FullEngine
 from tests.waiting import eventually
 
@@ -39,10 +38,8 @@ STREAMED = ["chat", "messages", "responses"]
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Engine]:
-    with engines.dynoxide() as url:
-        running = Engine("dynoxide", url)
+    with running_engine() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

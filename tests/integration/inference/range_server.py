@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.servers import Handler, Server
 
 
 @dataclass
@@ -31,16 +32,14 @@ class FileHost:
 
 @contextmanager
 def serving(host: FileHost) -> Iterator[FileHost]:
-    class Handler(BaseHTTPRequestHandler):
+    class Requests(Handler):
+        protocol_version = "HTTP/1.0"
+
         def do_GET(self) -> None:
             if self.path == "/elsewhere":
-                self.send_response(302)
-                self.send_header("Location", host.redirect_to or host.url)
-                self.end_headers()
-                return
+                return self.head(302, location=host.redirect_to or host.url)
             if self.path != "/model.gguf":
-                self.send_error(404)
-                return
+                return self.send_error(404)
             asked = self.headers.get("Range")
             host.asked.append(asked)
             body, start = host.content, 0
@@ -48,10 +47,7 @@ def serving(host: FileHost) -> Iterator[FileHost]:
                 start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])  # type: ignore[index]
                 body = body[start:]
                 if not body:
-                    self.send_response(416)
-                    self.send_header("Content-Range", f"bytes */{len(host.content)}")
-                    self.end_headers()
-                    return
+                    return self.head(416, content_range=f"bytes */{len(host.content)}")
                 self.send_response(206)
                 self.send_header("Content-Range", f"bytes {start}-{len(host.content) - 1}/{len(host.content)}")
             else:
@@ -71,16 +67,6 @@ def serving(host: FileHost) -> Iterator[FileHost]:
             with contextlib.suppress(OSError):  # the client may have been killed
                 self.wfile.write(body[half:])
 
-        def log_message(self, *_args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    host.url = f"http://127.0.0.1:{server.server_address[1]}/model.gguf"
-    try:
+    with Server(Requests) as server:
+        host.url = server.url + "/model.gguf"
         yield host
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -2,9 +2,7 @@
 
 import json
 import os
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +13,7 @@ from infra.local.ingestion import Spool, message
 from sluice.adapters.runs.queue import SPOOL, FolderQueue, SqsQueue
 from sluice.domain.errors import StoreUnavailable
 from sluice.domain.runs import KEPT_SECONDS
+from tests.servers import Handler, Server
 
 
 def test_a_message_is_delivered_when_it_is_due(tmp_path: Path) -> None:
@@ -55,33 +54,24 @@ def test_events_are_forgotten_after_a_day(tmp_path: Path) -> None:
     assert new.exists() and not (tmp_path / "usr_a").exists()
 
 
-class Sqs(BaseHTTPRequestHandler):
+class Sqs(Handler):
     """Takes messages of one queue, in AWS's JSON protocol."""
 
-    protocol_version = "HTTP/1.1"
     taken: ClassVar[list[dict[str, Any]]] = []
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = json.loads(self.body())
         assert self.headers["X-Amz-Target"] == "AmazonSQS.SendMessage"
         assert self.headers["Content-Type"] == "application/x-amz-json-1.0"
         known = asked["QueueUrl"].endswith("/runs")
         self.taken.append(asked) if known else None
         body = b'{"MessageId": "1"}' if known else b'{"__type": "com.amazonaws.sqs#QueueDoesNotExist"}'
-        self.send_response(200 if known else 400)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+        self.answer(200 if known else 400, body)
 
 
 def test_sqs_gets_the_ids_and_the_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Sqs) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        variables = {"AWS_ENDPOINT_URL_SQS": f"http://127.0.0.1:{server.server_port}", "AWS_REGION": "us-east-1"}
+    with Server(Sqs) as server:
+        variables = {"AWS_ENDPOINT_URL_SQS": server.url, "AWS_REGION": "us-east-1"}
         for name, value in {**variables, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}.items():
             monkeypatch.setenv(name, value)
         queues = SqsQueue("https://sqs/1/runs"), SqsQueue("https://sqs/1/none")
@@ -90,7 +80,6 @@ def test_sqs_gets_the_ids_and_the_delay(monkeypatch: pytest.MonkeyPatch) -> None
             queues[1].put("usr_a", "req_a")
         for queue in queues:
             queue._client.close()
-        server.shutdown()
     (got,) = Sqs.taken
     assert json.loads(got["MessageBody"]) == {"account_id": "usr_a", "run_id": "req_a"} and got["DelaySeconds"] == 60
 

@@ -1,8 +1,6 @@
 """Members and admins in one running system, so that tests see how one affects the others."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +16,10 @@ from functions.registration import app as registration
 from functions.tokens import app as tokens
 from functions.usage import app as usage
 from functions.verification import app as verification
-from sluice.adapters.tokens.keys import ensure_keys
 from sluice.http.app import create_app
 from tests.conftest import Store
 from tests.fakes.upstream import FakeUpstream, Step, chunk, usage_chunk
-from tests.integration.accounts.world import PASSWORD, World, forget_everything
+from tests.integration.accounts.world import PASSWORD, World
 
 BLUEPRINTS = (registration, verification, accounts, factors, tokens, usage, chats, gateway, admin)
 ANSWER: tuple[Step, ...] = (chunk("Pa"), chunk("ris"), chunk(None, "stop"), usage_chunk(10, 2))
@@ -86,18 +83,13 @@ class Town:
 
 
 @pytest.fixture
-def town(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
+def town(fresh: Store, monkeypatch: pytest.MonkeyPatch) -> Town:
     from sluice.wiring import peers
 
-    monkeypatch.setenv("SLUICE_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "off")
-    forget_everything()
-    ensure_keys(tmp_path)
     upstream = FakeUpstream(*ANSWER)
     monkeypatch.setattr(peers, "upstream", lambda: upstream)
     app = create_app(each.blueprint for each in BLUEPRINTS)
-    yield Town(World(app, app.test_client(use_cookies=False)), upstream, store)
-    forget_everything()
+    return Town(World(app, app.test_client(use_cookies=False)), upstream, fresh)
 
 
 def long_answer(meanwhile: Any, passed_seconds: float) -> tuple[list[Step], "Clock"]:

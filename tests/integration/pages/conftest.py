@@ -1,8 +1,5 @@
 """Every page on the session's store, as on a local run; each test has its own tables, keys and browser."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from functions.accounts import app as accounts
@@ -16,12 +13,11 @@ from functions.usage import app as usage
 from functions.verification import app as verification
 from functions.web import app as web
 from functions.webhooks import app as webhooks
-from sluice.adapters.tokens.keys import ensure_keys
 from sluice.domain.accounts.account import Account
 from sluice.http.app import create_app
 from tests.conftest import Store
 from tests.fakes.upstream import FakeUpstream, Step, chunk, usage_chunk
-from tests.integration.accounts.world import PASSWORD, forget_everything
+from tests.integration.accounts.world import PASSWORD
 from tests.integration.pages.browser import Browser
 from tests.integration.usage.world import UsageWorld
 
@@ -35,24 +31,13 @@ def upstream() -> FakeUpstream:
 
 
 @pytest.fixture
-def world(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: FakeUpstream
-) -> Iterator[UsageWorld]:
+def world(fresh: Store, monkeypatch: pytest.MonkeyPatch, upstream: FakeUpstream) -> UsageWorld:
     from sluice.wiring import peers
 
-    for name, value in {
-        "SLUICE_DATA_DIR": str(tmp_path),
-        "SLUICE_AUTH_THROTTLE": "off",
-        "SLUICE_BASE_URL": "http://127.0.0.1:8080",
-    }.items():
-        monkeypatch.setenv(name, value)
-    forget_everything()
-    ensure_keys(tmp_path)
     monkeypatch.setattr(peers, "upstream", lambda: upstream)
     functions = (registration, verification, accounts, factors, usage, tokens, chats, gateway, admin, web, webhooks)
     app = create_app(each.blueprint for each in functions)
-    yield UsageWorld(app, app.test_client(use_cookies=False))
-    forget_everything()
+    return UsageWorld(app, app.test_client(use_cookies=False))
 
 
 @pytest.fixture

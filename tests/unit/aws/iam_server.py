@@ -1,18 +1,18 @@
 """A server that checks signatures: 200 where botocore computes the same one, else 403. It may be given its replies."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
+from tests.servers import Handler, Server
 
 STREAM = (b": usage 3 1 0\n", b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n")
 
@@ -61,28 +61,27 @@ class Gate:
         return bool(wanted == signed["Signature"]) and f"/{self.region}/{self.service}/" in signed["Credential"]
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Requests(Handler):
     gate: Gate
 
     def do_GET(self) -> None:
         self._answer(b"")
 
     def do_POST(self) -> None:
-        self._answer(self.rfile.read(int(self.headers["content-length"])))
+        self._answer(self.body())
 
     def _answer(self, body: bytes) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         if not self.gate.lets_in(self.command, self.path, headers, body):
             self.gate.refused.append(self.path)
-            return self._whole(403, {"Message": "Forbidden"})
+            return self.answer(403, {"Message": "Forbidden"})
         self.gate.let_in.append(self.path)
         self.gate.bodies.append(json.loads(body) if body else {})
         if self.gate.reply is not None:
             return self._reply(self.gate.reply)
         if body and json.loads(body).get("stream"):
             return self._stream()
-        self._whole(200, {"data": [{"id": "demo"}]})
+        self.answer(200, {"data": [{"id": "demo"}]})
 
     def _reply(self, reply: Reply) -> None:
         self.send_response(reply.status)
@@ -103,35 +102,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n" if reply.parts and reply.end else b"")
         self.close_connection = not reply.end
 
-    def _whole(self, status: int, answer: dict[str, Any]) -> None:
-        raw = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
     def _stream(self) -> None:
-        self.send_response(200)
-        self.send_header("transfer-encoding", "chunked")
-        self.end_headers()
+        self.head(200, transfer_encoding="chunked")
         for part in (*STREAM, b""):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @contextmanager
 def iam_server(credentials: Credentials, region: str) -> Iterator[Gate]:
     gate = Gate(credentials, region)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"gate": gate}))
-    server.daemon_threads = True
-    gate.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with Server(_Requests, gate=gate) as server:
+        gate.url = server.url
         yield gate
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

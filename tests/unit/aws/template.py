@@ -3,16 +3,16 @@
 `RESOURCES` reads as one template: imports of data.yaml and parameters of alarms.yaml are what they stand for.
 """
 
+import copy
 import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
-from samtranslator.translator.transform import transform
 
 from infra.aws.together import together
+from infra.aws.transform import package, transform
 
 ROOT = Path(__file__).parents[3]
 
@@ -59,31 +59,26 @@ EVENTS = {
 }
 
 
-def transformed(**parameters: str) -> dict[str, Any]:
-    """As CloudFormation gets it from SAM; no call to AWS. Parameters left out have their defaults. A fresh copy."""
-    made: dict[str, Any] = json.loads(_transformed(tuple(sorted(parameters.items()))))
+def transformed(*, few: bool = False, **parameters: str) -> dict[str, Any]:
+    """As CloudFormation gets it from SAM; no call to AWS. Parameters left out have their defaults. A fresh copy.
+    `few`: with few routes."""
+    made: dict[str, Any] = json.loads(_transformed(few, tuple(sorted(parameters.items()))))
     return made
 
 
 @cache
-def _transformed(parameters: tuple[tuple[str, str], ...]) -> str:
-    template = source()
-    for one in template["Resources"].values():  # what `sam package` puts in their place
-        properties = one.get("Properties", {})
-        properties |= {key: "s3://a-bucket/key" for key in ("CodeUri", "ContentUri") if key in properties}
-        if properties.get("PackageType") == "Image":
-            properties["ImageUri"] = "123456789012.dkr.ecr.us-east-1.amazonaws.com/inference:1"
+def _transformed(few: bool, parameters: tuple[tuple[str, str], ...]) -> str:
+    template = package(source(), ROOT, lambda name, _: f"s3://a-bucket/{name}")
     defaults = {name: one.get("Default", "https://example.com") for name, one in template["Parameters"].items()}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        return json.dumps(transform(template, {**defaults, **dict(parameters)}, _NoManagedPolicies()))
+    return json.dumps(transform(few_routes(template) if few else template, {**defaults, **dict(parameters)}))
 
 
-class _NoManagedPolicies:
-    """The template spells every policy out, so AWS's managed policies are not looked up."""
-
-    def load(self) -> dict[str, str]:
-        return {
-            name: f"arn:aws:iam::aws:policy/{name}"
-            for name in ("service-role/AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess")
-        }
+def few_routes(template: dict[str, Any]) -> dict[str, Any]:
+    """With the first route of each function: SAM copies the whole API for each route, ten seconds of CPU in all."""
+    template = copy.deepcopy(template)
+    for one in template["Resources"].values():
+        if events := one.get("Properties", {}).get("Events"):
+            routes = [name for name, event in events.items() if event["Type"] == "Api"]
+            for name in routes[1:]:
+                del events[name]
+    return template

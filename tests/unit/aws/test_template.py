@@ -25,7 +25,7 @@ SETTINGS = tuple(kind for kind in vars(settings).values() if isinstance(kind, ty
 
 @pytest.fixture(scope="module")
 def sam() -> dict[str, Any]:
-    return transformed()
+    return transformed(few=True)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.Meta.table_name)

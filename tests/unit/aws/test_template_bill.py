@@ -52,7 +52,7 @@ def test_large_answers_are_rare() -> None:
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_every_function_has_an_end_to_its_concurrency(name: str) -> None:
-    made = transformed()["Resources"][name]["Properties"]["ReservedConcurrentExecutions"]["Fn::If"][1]
+    made = transformed(few=True)["Resources"][name]["Properties"]["ReservedConcurrentExecutions"]["Fn::If"][1]
     expected = {"GatewayFunction": {"Ref": "GatewayConcurrency"}, "InferenceFunction": {"Ref": "InferenceConcurrency"}}
     expected |= {"SweeperFunction": 1, "WebFunction": 12, "EventsFunction": 8}
     assert made == expected.get(name, {"Ref": "FunctionConcurrency"})

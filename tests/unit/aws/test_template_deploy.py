@@ -20,7 +20,7 @@ def test_a_change_of_the_layer_alone_publishes_a_new_version() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("enabled", ["true", "false"])
 def test_every_function_is_deployed_gradually_where_the_parameter_says_so(enabled: str) -> None:
-    made = transformed(GradualDeployment=enabled)["Resources"]
+    made = transformed(few=True, GradualDeployment=enabled)["Resources"]
     groups = [one["Properties"] for one in made.values() if one["Type"] == "AWS::CodeDeploy::DeploymentGroup"]
     assert len(groups) == (len(FUNCTIONS) if enabled == "true" else 0)
     for group in groups:
@@ -50,7 +50,7 @@ def test_a_deployment_is_rolled_back_only_by_alarms_that_end_by_themselves() -> 
 
 
 def test_calls_urls_and_events_go_to_the_alias() -> None:
-    made: dict[str, Any] = transformed()["Resources"]
+    made: dict[str, Any] = transformed(few=True)["Resources"]
     mappings = [one["Properties"] for one in made.values() if one["Type"] == "AWS::Lambda::EventSourceMapping"]
     rules = [
         target for one in made.values() if one["Type"] == "AWS::Events::Rule" for target in one["Properties"]["Targets"]
@@ -74,7 +74,7 @@ def test_each_function_has_its_name_for_the_metrics(name: str) -> None:
 def test_a_small_account_can_switch_reserved_concurrency_off(kept: str) -> None:
     condition = TEMPLATE["Conditions"]["Reserve"]
     assert condition == {"Fn::Not": [{"Fn::Equals": [{"Ref": "InferenceConcurrency"}, 0]}]}
-    made = transformed(InferenceConcurrency=kept)["Resources"]
+    made = transformed(few=True, InferenceConcurrency=kept)["Resources"]
     for one in [one["Properties"] for one in made.values() if one["Type"] == "AWS::Lambda::Function"]:
         switch, _, none = one["ReservedConcurrentExecutions"]["Fn::If"]
         assert (switch, none) == ("Reserve", {"Ref": "AWS::NoValue"})

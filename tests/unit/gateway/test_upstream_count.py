@@ -1,9 +1,7 @@
 """A prompt's tokens are the model server's own count, or none."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ from sluice.adapters.gateway.named_models import NamedModels
 from sluice.adapters.gateway.upstream import HttpUpstream
 from sluice.domain import errors
 from sluice.ports.gateway import UpstreamCall
+from tests.servers import Handler, Server
 
 pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
 
@@ -20,36 +19,23 @@ CALL = UpstreamCall("/tokenize", BODY, request_id="req_1", account_id="usr_1", d
 
 
 @pytest.fixture
-def server() -> Iterator[HTTPServer]:
+def server() -> Iterator[Server]:
     """A model server that answers `server.reply`, a status and a JSON value, and keeps what it was asked."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Requests(Handler):
         def do_POST(self) -> None:
-            self.server.asked.append((self.path, json.loads(self.rfile.read(int(self.headers["content-length"])))))  # type: ignore[attr-defined]
+            self.server.asked.append((self.path, json.loads(self.body())))  # type: ignore[attr-defined]
             status, value = self.server.reply  # type: ignore[attr-defined]
-            raw = json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
+            self.answer(status, json.dumps(value).encode())
 
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as made:
+    with Server(Requests) as made:
         made.asked = []  # type: ignore[attr-defined]
-        thread = threading.Thread(target=made.serve_forever, daemon=True)
-        thread.start()
         yield made
-        made.shutdown()
-        thread.join(10)
 
 
 @pytest.fixture
-def asking(server: HTTPServer) -> Iterator[HttpUpstream]:
-    made = HttpUpstream(f"http://127.0.0.1:{server.server_port}/v1", connect_seconds=2.0, idle_seconds=5.0)
+def asking(server: Server) -> Iterator[HttpUpstream]:
+    made = HttpUpstream(server.url + "/v1", connect_seconds=2.0, idle_seconds=5.0)
     yield made
     made._pool.close()
 
@@ -66,7 +52,7 @@ def asking(server: HTTPServer) -> Iterator[HttpUpstream]:
         ((501, {}), None),
     ],
 )
-def test_only_a_number_is_a_count(reply: Any, count: int | None, server: HTTPServer, asking: HttpUpstream) -> None:
+def test_only_a_number_is_a_count(reply: Any, count: int | None, server: Server, asking: HttpUpstream) -> None:
     server.reply = reply  # type: ignore[attr-defined]
     assert asking.count(CALL) == count
     assert server.asked == [("/tokenize", BODY)]  # type: ignore[attr-defined]
@@ -80,7 +66,7 @@ def test_only_a_number_is_a_count(reply: Any, count: int | None, server: HTTPSer
         ((500, {}), errors.ModelUnavailable),
     ],
 )
-def test_a_refusal_is_no_count(reply: Any, kind: type[Exception], server: HTTPServer, asking: HttpUpstream) -> None:
+def test_a_refusal_is_no_count(reply: Any, kind: type[Exception], server: Server, asking: HttpUpstream) -> None:
     server.reply = reply  # type: ignore[attr-defined]
     with pytest.raises(kind):
         asking.count(CALL)

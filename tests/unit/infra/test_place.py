@@ -1,9 +1,6 @@
 """The places of the end-to-end tests: how the mails of a deployed stack are found, and what is there to choose."""
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +14,7 @@ from tests.e2e import people
 from tests.e2e.localstack import mails_to
 from tests.e2e.place import CHOSEN, LOCAL, MAKERS, kind_of
 from tests.e2e.system import GENEROUS as LOCALLY_GENEROUS
+from tests.servers import Handler, Server
 from tests.unit.aws.template import source
 
 ANN = "ann@example.org"
@@ -29,29 +27,18 @@ WHOLE = {
 }
 
 
-class _Catcher(BaseHTTPRequestHandler):
+class _Catcher(Handler):
     def do_GET(self) -> None:
         asked = urlsplit(self.path)
         searched = asked.path == "/api/v1/search" and parse_qs(asked.query)["query"] == [f'to:"{ANN}"']
         told: Any = {"messages": FOUND if searched else []} if "search" in asked.path else WHOLE[asked.path[-1]]
-        body = json.dumps(told).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+        self.answer(200, told)
 
 
 @pytest.fixture
 def catcher() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Catcher) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with Server(_Catcher) as server:
+        yield server.url
 
 
 def test_mails_of_a_stack_are_found_like_those_of_an_outbox(catcher: str, monkeypatch: pytest.MonkeyPatch) -> None:

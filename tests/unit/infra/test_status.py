@@ -7,11 +7,9 @@ import select
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from infra.local.holder import Holder
 from infra.watching import screen, top
 from infra.watching.reading import Reading, _by_name
 from tests.contract.markdown import ROOT
+from tests.servers import Handler, Server
 
 HOUR = 3600.0
 WELL = """\
@@ -50,19 +49,12 @@ class Site:
         self.text, self.status, self.data = WELL, 200, data
         site = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Requests(Handler):
             def do_GET(self) -> None:
-                body = site.text.encode()
-                self.send_response(site.status)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.answer(site.status, site.text.encode())
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.server = Server(Requests)
+        self.url = self.server.url
         run = data / "run"
         run.mkdir(parents=True)
         (run / "lock").write_text(f"process 17, {self.url}")
@@ -73,12 +65,8 @@ class Site:
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     one = Site(tmp_path / "data")
     monkeypatch.setenv("SLUICE_DATA_DIR", str(one.data))
-    thread = threading.Thread(target=one.server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
     yield one
-    one.server.shutdown()
-    one.server.server_close()
-    thread.join()
+    one.server.stop()
 
 
 def sluice(*words: str) -> Result:

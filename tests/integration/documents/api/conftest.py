@@ -1,8 +1,6 @@
 """Files and vector stores over a real store and real files; the search and the model are scripted."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +12,12 @@ from functions.files import app as files
 from functions.gateway import app as gateway
 from functions.tokens import app as tokens
 from functions.usage import app as usage
-from sluice.adapters.tokens.keys import ensure_keys
 from sluice.domain.accounts.account import Account
 from sluice.http.app import create_app
 from tests.conftest import Store
 from tests.fakes.search import FakeSearch
 from tests.fakes.upstream import FakeUpstream
-from tests.integration.accounts.world import PASSWORD, World, forget_everything
+from tests.integration.accounts.world import PASSWORD, World
 from tests.integration.gateway.conftest import ANSWER, Person
 from tests.integration.pages.browser import Browser
 
@@ -90,25 +87,16 @@ class Library:
 
 
 @pytest.fixture
-def library(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
+def library(fresh: Store, monkeypatch: pytest.MonkeyPatch) -> Library:
     from sluice.wiring import documents, peers, stores
 
-    for name, value in {
-        "SLUICE_DATA_DIR": str(tmp_path),
-        "SLUICE_AUTH_THROTTLE": "off",
-        "SLUICE_BASE_URL": "http://127.0.0.1:8080",
-        "SLUICE_DEFAULT_STORAGE_MB": "6",
-    }.items():
-        monkeypatch.setenv(name, value)
-    forget_everything()
-    ensure_keys(tmp_path)
+    monkeypatch.setenv("SLUICE_DEFAULT_STORAGE_MB", "6")
     upstream = FakeUpstream(*ANSWER)
     monkeypatch.setattr(peers, "upstream", lambda: upstream)
     search = FakeSearch(stores.file_store(), stores.vector_store_store(), stores.blobs())
     monkeypatch.setattr(documents, "search", lambda: search, raising=False)
     app = create_app(each.blueprint for each in (accounts, tokens, usage, chats, gateway, files))
-    yield Library(World(app, app.test_client(use_cookies=False)), upstream, store, search)
-    forget_everything()
+    return Library(World(app, app.test_client(use_cookies=False)), upstream, fresh, search)
 
 
 @pytest.fixture

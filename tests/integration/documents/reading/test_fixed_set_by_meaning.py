@@ -90,6 +90,7 @@ def e5(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_multilingual_e5_is_the_file_of_the_catalogue_and_finds_both_languages(e5: Path, tmp_path: Path) -> None:
     entry = catalogue()[E5]
     assert (sha256_of(e5), e5.stat().st_size) == (entry.sha256, entry.size_bytes)

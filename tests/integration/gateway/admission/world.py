@@ -1,5 +1,7 @@
 """For the store suite: an engine's tables, a new account for each test, and the real adapter."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +26,7 @@ from sluice.domain.gateway.grants import new_grant
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.ids import random_id, request_id
 from sluice.domain.usage.ledger import LedgerRecord
+from tests.integration.gateway.admission import engines
 from tests.tables import create_missing
 
 REGION = "us-east-1"
@@ -80,6 +83,15 @@ class Engine:
 
     def account(self, **limits: int) -> "Account":
         return Account(self, limits)
+
+
+@contextmanager
+def running_engine() -> Iterator[Engine]:
+    """Dynoxide, in memory."""
+    with engines.dynoxide() as url:
+        engine = Engine("dynoxide", url)
+        yield engine
+        engine.close()
 
 
 class Account:
