@@ -43,13 +43,16 @@ EPOCHS = 16  # for the deaths of one admission's attempts
 
 @dataclass(frozen=True)
 class Progress:
-    """`done`: the first lines of slices whose rows have their results. `undone`: rows that were not executed."""
+    """`done`: the first lines of slices whose rows have their results. `undone`: rows that were not executed in time.
+    `input_bytes`: of the copy of the input; `result_bytes`: of the slices that are done."""
 
     slices: int = 0
     done: frozenset[int] = frozenset()
     completed: int = 0
     failed: int = 0
     undone: int = 0
+    input_bytes: int = 0
+    result_bytes: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -178,12 +181,17 @@ def result_of(request_id: str, row: Row, status: int, body: Mapping[str, Any]) -
     return {"id": _result_id(request_id), "custom_id": row.custom_id, "response": answered, "error": None}
 
 
-def undone(request_id: str, row: Row, batch: Batch) -> dict[str, Any]:
-    """Of a row that is not executed any more."""
-    code, why = "batch_expired", "This request could not be executed before the completion window expired."
-    if batch.status == "cancelling":
-        code, why = "batch_cancelled", "This request was not executed, because the batch was cancelled."
-    error = {"code": code, "message": why}
+WHY_UNDONE = {
+    "batch_expired": "This request could not be executed before the completion window expired.",
+    "batch_cancelled": "This request was not executed, because the batch was cancelled.",
+    "storage_full": "This request was not executed, because its answer has no room: this account's files and the "
+    "results of its batches hold as much as they may. Delete files, then send it again.",
+}
+
+
+def undone(request_id: str, row: Row, code: str) -> dict[str, Any]:
+    """Of a row that is not executed any more. `code`: of WHY_UNDONE."""
+    error = {"code": code, "message": WHY_UNDONE[code]}
     return {"id": _result_id(request_id), "custom_id": row.custom_id, "response": None, "error": error}
 
 
