@@ -12,6 +12,7 @@ import pytest
 
 from functions.worker.app import handler
 from sluice import settings
+from sluice.adapters.documents.blobs_folder import FolderBlobs
 from sluice.adapters.runs.queue import BATCH_SPOOL
 from sluice.domain.batches import row_of, slice_name
 from sluice.http.gateway.rows import executing
@@ -451,3 +452,19 @@ def test_a_refused_row_is_not_executed_by_who_comes_after_its_slice(person: Pers
     with pytest.raises(Later):  # though its model is there now
         executing(lambda: math.inf).execute(replace(late, status="in_progress"), row_of(raw, 0, CHAT), raw, kept)
     assert person.upstream.calls == [] and person.grant().leases == {} and kept.read() is None
+
+
+def test_a_result_file_has_its_row_before_its_content_because_ingestion_deletes_what_has_none(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    put_file, known = FolderBlobs.put_file, list[bool]()
+
+    def put(blobs: FolderBlobs, key: str, file: Any) -> None:
+        _, account_id, file_id = key.split("/")
+        known.append(stores.file_store().get(account_id, file_id) is not None)
+        put_file(blobs, key, file)
+
+    made(sdk, [line(0), line(1, model="none")])
+    monkeypatch.setattr(FolderBlobs, "put_file", put)
+    work()
+    assert known == [True, True]

@@ -342,7 +342,7 @@ class Batches:
 
     def _file(self, batch: Batch, part: str, number: int, firsts: list[int], lines: int) -> str | None:
         """The id of a result file; None where nothing would be in it. Another may have ended the batch meanwhile, and
-        its parts are gone: then the file is left as that one has made it."""
+        deleted its parts: then the file is left as that one has made it, or its owner deleted it."""
         if not lines:
             return None
         prefix = batch.batch_id.partition("_")[2].upper()[:PREFIX]
@@ -355,13 +355,11 @@ class Batches:
                         while piece := body.read(PIECE_BYTES):
                             draft.write(piece)
                             digest.update(piece)
-                            lines -= piece.count(b"\n")
-            if lines and not self._is_live(batch):
+            if not self._is_live(batch):
                 return file_id
-            size = draft.tell()
+            told = (name, OUTPUT_PURPOSE, draft.tell(), digest.hexdigest(), self.now_ms(), "processed")
+            self.files.put(File(batch.account_id, file_id, *told), None)  # first: `ingestion` deletes what has no row
             self.blobs.put_file(keys.file_key(batch.account_id, file_id), draft)
-        told = (name, OUTPUT_PURPOSE, size, digest.hexdigest(), self.now_ms(), "processed")
-        self.files.put(File(batch.account_id, file_id, *told), None)
         return file_id
 
 
