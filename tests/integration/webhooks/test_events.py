@@ -18,11 +18,12 @@ from sluice.adapters.webhooks import buses
 from sluice.domain.batches import WINDOW_MS
 from sluice.domain.errors import InvalidModelRequest, StoreUnavailable
 from sluice.domain.events import EVENTS, AccountVerified, Change, happened
-from sluice.domain.mails.mail import Kind
+from sluice.domain.mails.mail import SILENT, Kind, Mail
+from sluice.domain.webhooks import HOUR_MS
 from sluice.services.events import Publish
 from sluice.wiring import peers, stores
 from sluice.wiring.accounts import deletion
-from sluice.wiring.webhooks import overdue
+from sluice.wiring.webhooks import announce, overdue
 from tests.fakes.http_server import ScriptedServer
 from tests.integration.accounts.world import PASSWORD
 from tests.integration.gateway.conftest import Person
@@ -146,6 +147,67 @@ def test_a_quota_that_is_reached_is_told_once_a_month(
     told = json.loads(asked.body)
     assert told["type"] == "quota.reached" and told["data"]["percent"] == 80
     assert [one["percent"] for one in machine.events() if one["type"] == "QuotaReached"] == [80]
+
+
+def chosen(person: Person, *events: str) -> None:
+    assert person.call("PATCH", "/account", json={"mails": list(events)}).status_code == 200
+
+
+def mails_of(person: Person, kind: Kind) -> list[Mail]:
+    return [mail for mail in stores.mail_store().of_account(person.account_id) if mail.kind == kind]
+
+
+def test_a_quota_that_is_reached_is_told_to_webhooks_and_not_by_mail_where_its_owner_wants_none(
+    person: Person, machine: Machine, receiver: ScriptedServer
+) -> None:
+    chosen(person)
+    test_a_quota_that_is_reached_is_told_once_a_month(person, machine, receiver)
+    (mail,) = mails_of(person, Kind.QUOTA_80)
+    assert mail.state == SILENT
+
+
+def test_who_chose_it_gets_a_mail_of_a_batch_that_ends(person: Person, sdk: openai.OpenAI, machine: Machine) -> None:  # noqa: F811
+    machine.relay()
+    made(sdk, [line(0)])
+    work_batches()
+    machine.relay()
+    assert mails_of(person, Kind.BATCH_ENDED) == []  # nobody has chosen it
+    chosen(person, "batch.completed")
+    batch = made(sdk, [line(0)])
+    failed = made(sdk, [{"custom_id": "none"}])
+    work_batches()
+    machine.relay()
+    (mail,) = mails_of(person, Kind.BATCH_ENDED)
+    assert mail.data == {"id": batch.id, "status": "completed"} and mail.state == "queued"
+    assert failed.id != batch.id
+
+
+def test_of_a_thousand_ends_in_an_hour_there_is_one_mail_of_each_kind(person: Person, machine: Machine) -> None:
+    chosen(person, "response.completed", "response.failed")
+    at_ms = peers.now_ms() // HOUR_MS * HOUR_MS
+    for kind in ("response.completed", "response.failed", "response.cancelled"):
+        for minute in (0, 1, 59, 60):
+            announce()(person.account_id, kind, {"id": f"resp_{minute}"}, at_ms + minute * 60_000)
+    told = sorted((mail.data["status"], mail.data["id"]) for mail in mails_of(person, Kind.RESPONSE_ENDED))
+    assert told == [(status, f"resp_{minute}") for status in ("completed", "failed") for minute in (0, 60)]
+
+
+def test_a_token_that_expires_is_not_told_by_mail_to_who_wants_none(
+    person: Person, machine: Machine, receiver: ScriptedServer, clock: Callable[[int], None]
+) -> None:
+    chosen(person, "quota.reached")
+    person.call("POST", f"/tokens/{person.token_id}/revoke")
+    made = person.call("POST", "/tokens", json={"name": "robot", "expires_in": "30d"}).json
+    assert made is not None
+    machine.relay()
+    hooked(person, receiver.url, "token.expiring")
+    clock(24 * DAY_MS)
+    machine.messages()
+    overdue().requeue(peers.now_ms())
+    machine.work()
+    machine.work()
+    assert [json.loads(asked.body)["data"]["id"] for asked in receiver.asked] == [made["id"]]
+    assert mails_of(person, Kind.TOKEN_EXPIRING) == []
 
 
 @pytest.mark.parametrize("end", ["", "revoke", "rotate"])

@@ -491,3 +491,20 @@ def test_the_list_of_deliveries_is_bounded(
     shown = hook.deliveries()
     assert len(shown) == SHOWN_DELIVERIES and shown[0]["data"]["id"] == f"resp_{SHOWN_DELIVERIES + 4}"
     assert len(receiver.asked) == SHOWN_DELIVERIES + 5
+
+
+def test_what_an_owner_does_with_a_webhook_is_in_the_audit_log(person: Person, hook: Hook, machine: Machine) -> None:
+    hook.call("PATCH", json={"enabled": False})
+    hook.call("POST", "/rotate", json={"grace_seconds": 60})
+    hook.call("GET")
+    hook.call("POST", "/test")
+    hook.call("DELETE")
+    hook.call("DELETE")  # gone: no event
+    items = machine.store.client.scan(TableName=machine.store.prefix + "audit")["Items"]
+    found = [one for one in items if one["action"]["S"].startswith("webhook_")]
+    found.sort(key=lambda one: one["created_ms"]["N"])
+    names = ["webhook_made", "webhook_changed", "webhook_secret_renewed", "webhook_deleted"]
+    assert [one["action"]["S"] for one in found] == names
+    assert {one["actor"]["S"] for one in found} == {person.account_id} == {one["target"]["S"] for one in found}
+    assert {one["after"]["M"]["webhook"]["S"] for one in found} == {hook.id}
+    assert hook.secret not in str(found) and "hook" not in str(found).replace("webhook", "")
