@@ -23,8 +23,8 @@ from sluice.domain.webhooks import HOUR_MS
 from sluice.services.events import Publish
 from sluice.wiring import peers, stores
 from sluice.wiring.accounts import deletion
-from sluice.wiring.webhooks import announce, overdue
-from tests.fakes.http_server import ScriptedServer
+from sluice.wiring.webhooks import announce, overdue, publish
+from tests.fakes.http_server import ScriptedServer, answer, scripted_server
 from tests.integration.accounts.world import PASSWORD
 from tests.integration.gateway.conftest import Person
 from tests.integration.gateway.test_background import submitted, work
@@ -333,30 +333,32 @@ def test_no_filter_of_the_template_keeps_an_event_away(person: Person, machine: 
 # --- EventBridge
 
 
-def test_events_go_to_the_named_bus(person: Person, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[Any] = []
-    answers: list[dict[str, Any]] = [{"FailedEntryCount": 0}, {"FailedEntryCount": 1}]
-
-    def call(self: Any, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        sent.append((operation, request))
-        return answers[len(sent) - 1]
-
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setattr(buses.JsonService, "call", call)
-    bus = buses.EventBridge("sluice-events")
-    event = AccountVerified(id="evt_1", occurred_at="2026-11-30T12:00:00Z", account_id="usr_1")
-    bus.publish([event])
-    ((operation, request),) = sent
-    assert operation == "PutEvents"
-    (entry,) = request["Entries"]
-    assert (entry["EventBusName"], entry["Source"], entry["DetailType"]) == (
-        "sluice-events",
-        "sluice",
-        "AccountVerified",
-    )
-    assert json.loads(entry["Detail"]) == event.model_dump()
-    with pytest.raises(StoreUnavailable):
-        bus.publish([event])
+def test_events_go_to_the_named_bus_and_what_it_did_not_take_comes_again(
+    person: Person, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As EventBridge answers: 200 also where it did not take all, which it says of each entry."""
+    not_all = {"FailedEntryCount": 1, "Entries": [{"EventId": "1"}, {"ErrorCode": "InternalFailure"}]}
+    records = machine.records()
+    monkeypatch.setenv("SLUICE_EVENT_BUS", "sluice-events")
+    keys = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    for cached in (settings.events, publish):
+        cached.cache_clear()
+    with scripted_server() as bus:
+        for name, value in {**keys, "AWS_ENDPOINT_URL_EVENTS": bus.url}.items():
+            monkeypatch.setenv(name, value)
+        bus.script(answer(json.dumps(not_all).encode()))
+        failed = {one["itemIdentifier"] for one in handler({"Records": records}, None)["batchItemFailures"]}
+        first = [entry for asked in bus.asked for entry in json.loads(asked.body)["Entries"]]
+        again = [one for one in records if one["dynamodb"]["SequenceNumber"] in failed]
+        bus.asked.clear()
+        bus.script(answer(b'{"FailedEntryCount": 0, "Entries": []}'))
+        assert handler({"Records": again}, None) == {"batchItemFailures": []}
+        second = [entry for asked in bus.asked for entry in json.loads(asked.body)["Entries"]]
+        publish().bus._client.close()  # type: ignore[union-attr]
+        assert all(len(json.loads(asked.body)["Entries"]) <= 2 and len(asked.body) < 2_000 for asked in bus.asked)
+    assert first == second and {"AccountVerified", "TokenIssued"} <= {one["DetailType"] for one in first}
+    assert {(one["EventBusName"], one["Source"]) for one in first} == {("sluice-events", "sluice")}
+    assert bus.asked[0].headers["x-amz-target"] == "AWSEvents.PutEvents"
 
 
 def test_the_file_of_events_is_bounded(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
