@@ -13,11 +13,12 @@ import pytest
 from functions.worker.app import handler
 from sluice import settings
 from sluice.adapters.documents.blobs_folder import FolderBlobs
+from sluice.adapters.runs.batches import DynamoBatches
 from sluice.adapters.runs.queue import BATCH_SPOOL
-from sluice.domain.batches import row_of, slice_name
+from sluice.domain.batches import OVERDUE_MS, row_of, slice_name
 from sluice.http.gateway.rows import executing
-from sluice.services.batches import Later
-from sluice.wiring import stores
+from sluice.services.batches import Later, _Slice
+from sluice.wiring import peers, stores
 from sluice.wiring.runs import batches
 from tests.integration.accounts.world import PASSWORD
 from tests.integration.gateway.conftest import Person
@@ -468,3 +469,98 @@ def test_a_result_file_has_its_row_before_its_content_because_ingestion_deletes_
     monkeypatch.setattr(FolderBlobs, "put_file", put)
     work()
     assert known == [True, True]
+
+
+def test_a_file_from_windows_and_half_a_surrogate_pair_are_told_in_utf_8(sdk: openai.OpenAI) -> None:  # noqa: F811
+    odd = json.dumps(line(1) | {"custom_id": "half \ud83d a pair"}).encode()
+    content = b"\xef\xbb\xbf" + json.dumps(line(0)).encode() + b"\r\n" + odd + b"\r\n"
+    file = sdk.files.create(file=("rows.jsonl", content), purpose="batch")
+    batch = sdk.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert (batch.status, counts(batch)) == ("completed", (2, 2, 0))
+    told = sdk.files.content(batch.output_file_id or "").read().decode()  # strictly
+    assert {json.loads(one)["custom_id"] for one in told.splitlines()} == {"row-0", "half \ud83d a pair"}
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_json_does_not_have_is_a_fault(person: Person, sdk: openai.OpenAI, number: str) -> None:  # noqa: F811
+    raw = json.dumps(line(0, logit_bias={"1": 7})).replace("7", number).encode()
+    file = sdk.files.create(file=("rows.jsonl", raw), purpose="batch")
+    batch = sdk.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert batch.errors and batch.errors.data and batch.errors.data[0].code == "invalid_json_line"
+
+
+def test_a_batch_that_is_cancelled_while_it_is_validated_leaves_no_copy(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    batch = made(sdk, [line(number) for number in range(20)])
+    put = FolderBlobs.put
+
+    def ended_meanwhile(blobs: FolderBlobs, key: str, *told: Any, **more: Any) -> None:
+        monkeypatch.undo()
+        sdk.batches.cancel(batch.id)
+        work()  # another worker ends it
+        put(blobs, key, *told, **more)
+
+    monkeypatch.setattr(FolderBlobs, "put", ended_meanwhile)
+    work()
+    assert sdk.batches.retrieve(batch.id).status == "cancelled"
+    assert list(stores.blobs().keys(f"rows/{person.account_id}/{batch.id}/")) == []
+
+
+def test_a_batch_whose_message_was_never_sent_is_driven_on_by_who_looks_at_it(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    batch = made(sdk, [line(0)])
+    folder = settings.common().data_dir / BATCH_SPOOL
+    for path in folder.glob("*.json"):
+        path.unlink()  # its request died before it was sent
+    assert sdk.batches.retrieve(batch.id).status == "validating" and not list(folder.glob("*.json"))
+    late = replace(batches(), now_ms=lambda: peers.now_ms() + OVERDUE_MS + 1)
+    for _ in range(3):
+        late.get(person.account_id, batch.id)
+        assert len(list(folder.glob("*.json"))) == 1
+    for path in folder.glob("*.json"):
+        path.unlink()
+    late.get(person.account_id, batch.id)
+    assert list(folder.glob("*.json")) == []  # who polls sends one in ten minutes
+    late.queue.put(person.account_id, batch.id)
+    work()
+    assert sdk.batches.retrieve(batch.id).status == "completed"
+
+
+def test_a_batch_that_is_cancelled_while_it_ends_is_cancelled(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    batch = made(sdk, [line(0)])
+    change = DynamoBatches.change
+
+    def cancelled_meanwhile(store: DynamoBatches, told: Any, *more: Any) -> bool:
+        if told.status == "finalizing":
+            monkeypatch.undo()
+            assert sdk.batches.cancel(batch.id).status == "cancelling"
+        return change(store, told, *more)
+
+    monkeypatch.setattr(DynamoBatches, "change", cancelled_meanwhile)
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert (batch.status, counts(batch)) == ("cancelled", (1, 1, 0)) and len(rows_of(sdk, batch.output_file_id)) == 1
+
+
+def test_an_account_that_is_erased_meanwhile_gets_nothing_stored(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    made(sdk, [line(0)])
+    look = _Slice._row
+
+    def erased_meanwhile(turn: Any, *told: Any) -> Any:
+        assert person.call("DELETE", "/account", json={"password": PASSWORD}).status_code == 204
+        monkeypatch.setattr("sluice.services.batches.LOOK_SECONDS", 0.0)
+        return look(turn, *told)
+
+    monkeypatch.setattr(_Slice, "_row", erased_meanwhile)
+    work()
+    assert list(stores.blobs().keys(f"rows/{person.account_id}/")) == []

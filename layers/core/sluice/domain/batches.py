@@ -9,6 +9,7 @@ attempt at it is the same request: one lease at a time, one ledger record.
 """
 
 import json
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -86,6 +87,11 @@ class Batch:
     def expires_ms(self) -> int:
         return self.created_ms + WINDOW_MS
 
+    def is_stuck(self, now_ms: int) -> bool:
+        """Nobody validates it: its request died before its message was sent. Who looks at it sends one in OVERDUE_MS,
+        and writes the time."""
+        return self.status == "validating" and now_ms > self.times.get("validating", self.created_ms) + OVERDUE_MS
+
     def is_overdue(self, now_ms: int) -> bool:
         return self.is_live and now_ms > self.expires_ms + OVERDUE_MS
 
@@ -154,7 +160,7 @@ def is_given_up(epoch: int) -> bool:
 def row_of(raw: bytes, line: int, endpoint: str) -> Row:
     """Errors: Wrong."""
     try:
-        given = json.loads(raw)
+        given = json.loads(raw, parse_constant=_no_json, parse_float=_finite)
     except (ValueError, RecursionError):
         raise Wrong("invalid_json_line", "This line is not parseable as valid JSON.") from None
     if not isinstance(given, dict):
@@ -173,6 +179,16 @@ def row_of(raw: bytes, line: int, endpoint: str) -> Row:
     if body.get("background"):
         raise Wrong("invalid_body", "A batch runs in the background already. Leave background out.", "body.background")
     return Row(line, custom_id, body)
+
+
+def _no_json(text: str) -> float:
+    """NaN and Infinity, which Python reads and JSON does not have. Errors: ValueError."""
+    raise ValueError(text)
+
+
+def _finite(text: str) -> float:
+    """Errors: ValueError."""
+    return number if math.isfinite(number := float(text)) else _no_json(text)
 
 
 def result_of(request_id: str, row: Row, status: int, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -158,7 +158,8 @@ class Batches:
     def _counted(self, batch: Batch) -> Batch:
         if not batch.is_live:
             return batch
-        if batch.is_overdue(self.now_ms()):
+        now_ms = self.now_ms()
+        if batch.is_overdue(now_ms) or (batch.is_stuck(now_ms) and self.store.change(batch, VALIDATING, now_ms)):
             self.queue.put(batch.account_id, batch.batch_id)
         progress = self.store.progress(batch.account_id, batch.batch_id)
         return replace(batch, counts=(batch.counts[0], progress.completed, progress.failed + progress.undone))
@@ -218,21 +219,8 @@ class Batches:
     # --- validation
 
     def _validate(self, batch: Batch) -> None:
-        body, faults, cutter = self.blobs.open(keys.file_key(batch.account_id, batch.input_file_id)), [], _Cutter()
-        if body is None:
-            faults.append(_fault(Wrong("file_not_found", "The input file was deleted."), None))
-        else:
-            with closing(body):
-                for number, raw in enumerate(lines_of(body), 1):
-                    try:
-                        full = cutter.add(raw, batch.endpoint)
-                    except Wrong as wrong:
-                        faults.append(_fault(wrong, number))
-                        if len(faults) == MOST_ERRORS or wrong.code in STOPPING:
-                            break
-                        continue
-                    if full is not None and not faults:
-                        self.blobs.put(self._key(batch, "in", full[0]), full[1])
+        cutter = _Cutter()
+        faults = self._cut(batch, cutter)
         if not cutter.rows and not faults:
             faults.append(_fault(Wrong("empty_file", "The input file has no lines."), None))
         if faults:
@@ -247,10 +235,31 @@ class Batches:
         else:
             self._end(replace(batch, status="cancelled"), ("cancelling",))
 
+    def _cut(self, batch: Batch, cutter: "_Cutter") -> list[dict[str, Any]]:
+        """Put the slices but for the last one. → what is wrong with the input."""
+        body = self.blobs.open(keys.file_key(batch.account_id, batch.input_file_id))
+        if body is None:
+            return [_fault(Wrong("file_not_found", "The input file was deleted."), None)]
+        faults: list[dict[str, Any]] = []
+        with closing(body):
+            for number, raw in enumerate(lines_of(body), 1):
+                try:
+                    full = cutter.add(raw, batch.endpoint)
+                except Wrong as wrong:
+                    faults.append(_fault(wrong, number))
+                    if len(faults) == MOST_ERRORS or wrong.code in STOPPING:
+                        break
+                    continue
+                if full is not None and not faults:
+                    self.blobs.put(self._key(batch, "in", full[0]), full[1])
+        return faults
+
     def _end(self, batch: Batch, before: tuple[Status, ...]) -> None:
-        if not self.store.change(batch, before, self.now_ms()):
+        """Also if another has ended it, whose deletion some of these parts may have missed."""
+        if self.store.change(batch, before, self.now_ms()):
+            log.info("a batch has ended", extra={"status": batch.status, "account_id": batch.account_id})
+        elif self._is_live(batch):
             return
-        log.info("a batch has ended", extra={"status": batch.status, "account_id": batch.account_id})
         for part in ("in", "out", "err"):
             for key in list(self.blobs.keys(self._key(batch, part) + "/")):
                 self.blobs.delete(key)
@@ -278,6 +287,8 @@ class Batches:
             results, again = turn.work(given.split(b"\n")[:-1])
             if again is not None:
                 self.queue.put(batch.account_id, slice_name(batch.batch_id, first), again)
+                return
+            if not self._is_live(batch):  # its account may be erased by now
                 return
             if not self.is_done(batch.account_id, batch.batch_id, first):
                 self._keep(batch, first, results)
@@ -326,7 +337,10 @@ class Batches:
         if now is None or not now.is_live:
             return
         finalizing = replace(now, status="finalizing")
-        if now.status == "in_progress" and self.store.change(finalizing, IN_PROGRESS, self.now_ms()):
+        if now.status == "in_progress":
+            if not self.store.change(finalizing, IN_PROGRESS, self.now_ms()):  # cancelled, or another finishes it
+                self._finish(batch, progress)
+                return
             now = finalizing
         status: Status = "expired" if progress.undone else "completed"
         if now.status == "cancelling":
@@ -475,4 +489,8 @@ def _fault(wrong: Wrong, line: int | None) -> dict[str, Any]:
 
 
 def _line(result: Result) -> bytes:
-    return json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+    """In UTF-8. Half a surrogate pair, which only a caller's custom_id may hold, is written as JSON escapes it."""
+    try:
+        return json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(result, separators=(",", ":")).encode() + b"\n"
