@@ -149,6 +149,9 @@ def test_vector_stores_are_made_and_changed_once(person: Person) -> None:
     gone = f"{path}/files"
     errors_ = [send(person, route=(gone, {"file_id": "file-0"})) for _ in range(2)]
     assert [(one.status_code, is_replay(one)) for one in errors_] == [(404, False), (404, True)]  # admitted, so kept
+    running = ("/v1/vector_stores", {"name": "tea"})
+    died(person, "running", ago_ms=0, route=running)
+    assert error(send(person, "running", running, prefer="wait=1")) == (409, "conflict")
 
 
 def test_another_body_is_refused_and_the_same_in_another_order_is_not(person: Person) -> None:
