@@ -136,7 +136,7 @@ def account(caller: Caller) -> AccountInfo:
 
 @blueprint.patch("/account")
 @documented(
-    "Change one's name, language, or whether prompts and responses are kept; accept the terms of use",
+    "Change one's name, language, mails, or whether prompts and responses are kept; accept the terms of use",
     auth=Auth.BEFORE_TERMS,
     errors=(errors.NotFound, errors.Conflict),
     description="Omitted fields stay unchanged. `store_content` applies to requests that begin from now on. `terms` is "
@@ -146,7 +146,9 @@ def account(caller: Caller) -> AccountInfo:
 )
 def update(caller: Caller, body: UpdateAccountBody) -> UpdatedAccount:
     return UpdatedAccount.after(
-        profile().update(caller.account_id, body.name, body.store_content, now_ms(), body.language, body.terms)
+        profile().update(
+            caller.account_id, body.name, body.store_content, now_ms(), body.language, body.terms, body.mails
+        )
     )
 
 

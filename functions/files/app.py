@@ -11,6 +11,7 @@ from sluice.http.documents import requests as models
 from sluice.http.documents import vector_store_answers as store_answers
 from sluice.http.fields import PageQuery
 from sluice.http.gateway import blueprint as v1
+from sluice.http.gateway.repeats import once
 from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
 from sluice.pages import documents, forms
@@ -127,7 +128,7 @@ def cancel_upload(upload_id: str) -> uploads.UploadObject:
 
 
 @api.post("/v1/vector_stores")
-@documented("Make a vector store", documented_body=models.CreateStoreBody, errors=ADD)
+@documented("Make a vector store", documented_body=models.CreateStoreBody, errors=ADD, keyed=once)
 def create_vector_store() -> store_answers.VectorStoreObject:
     claims, body = flow.claims_and_body(models.CreateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
@@ -164,7 +165,12 @@ def get_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
 
 
 @api.post("/v1/vector_stores/<vector_store_id>")
-@documented("Change a vector store's name, metadata or expiry", documented_body=models.UpdateStoreBody, errors=CHANGE)
+@documented(
+    "Change a vector store's name, metadata or expiry",
+    documented_body=models.UpdateStoreBody,
+    errors=CHANGE,
+    keyed=once,
+)
 def update_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
     claims, body = flow.claims_and_body(models.UpdateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
@@ -187,6 +193,7 @@ def delete_vector_store(vector_store_id: str) -> store_answers.VectorStoreDelete
     documented_body=models.SearchBody,
     errors=(*CHANGE, errors.SearchUnavailable),
     description="The nearest first, however far they are. `filters` choose among the best 50.",
+    keyed=once,
 )
 def search_vector_store(vector_store_id: str) -> store_answers.SearchPage:
     claims, body = flow.claims_and_body(models.SearchBody)
@@ -199,7 +206,7 @@ def search_vector_store(vector_store_id: str) -> store_answers.SearchPage:
 
 
 @api.post("/v1/vector_stores/<vector_store_id>/files")
-@documented("Put a file into a vector store", documented_body=models.AttachBody, errors=ADD)
+@documented("Put a file into a vector store", documented_body=models.AttachBody, errors=ADD, keyed=once)
 def attach_file(vector_store_id: str) -> store_answers.VectorStoreFileObject:
     claims, body = flow.claims_and_body(models.AttachBody)
     with flow.admitted(claims, "vector_stores") as account_id:
@@ -225,7 +232,9 @@ def get_attached_file(vector_store_id: str, file_id: str) -> store_answers.Vecto
 
 
 @api.post("/v1/vector_stores/<vector_store_id>/files/<file_id>")
-@documented("Change a file's attributes in a vector store", documented_body=models.AttributesBody, errors=CHANGE)
+@documented(
+    "Change a file's attributes in a vector store", documented_body=models.AttributesBody, errors=CHANGE, keyed=once
+)
 def change_attached_file(vector_store_id: str, file_id: str) -> store_answers.VectorStoreFileObject:
     claims, body = flow.claims_and_body(models.AttributesBody)
     with flow.admitted(claims, "vector_stores") as account_id:
@@ -253,7 +262,7 @@ def detach_file(vector_store_id: str, file_id: str) -> store_answers.VectorStore
 
 
 @api.post("/v1/vector_stores/<vector_store_id>/file_batches")
-@documented("Put several files into a vector store", documented_body=models.BatchBody, errors=ADD)
+@documented("Put several files into a vector store", documented_body=models.BatchBody, errors=ADD, keyed=once)
 def attach_files(vector_store_id: str) -> store_answers.FileBatchObject:
     claims, body = flow.claims_and_body(models.BatchBody)
     with flow.admitted(claims, "vector_stores") as account_id:

@@ -294,6 +294,7 @@ def count_message_tokens() -> dict[str, Any]:
     errors=(errors.InvalidModelRequest, errors.RateLimitExceeded, errors.LimitReached, errors.StorageFull),
     description="Its rows are executed when there is room. They count against no limit of a minute, and have as many "
     "places of their own as the account has for other requests at once.",
+    keyed=once,
 )
 def create_batch() -> batches.BatchObject:
     return batches.create()
@@ -355,6 +356,7 @@ def model_ready(name: str) -> Response:
     description=OIP,
     answers={200: Inference},
     errors=RUN_ERRORS,
+    keyed=once,
 )
 def infer(name: str) -> Response:
     from sluice.http.gateway.run import run

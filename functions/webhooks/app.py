@@ -5,6 +5,7 @@ from functools import partial
 from flask import Blueprint
 
 from sluice.domain import errors
+from sluice.http.accounts.visitor import visitor
 from sluice.http.accounts.webhooks import (
     ChangeWebhookBody,
     CreatedWebhook,
@@ -38,7 +39,7 @@ NAMED = (errors.NotFound, errors.StoreUnavailable)
     "Redirects are not followed. The secret is in this answer only.",
 )
 def create(caller: Caller, body: CreateWebhookBody) -> CreatedWebhook:
-    made, secret = own_webhooks().create(caller.account_id, body.url, tuple(body.events), now_ms())
+    made, secret = own_webhooks().create(caller.account_id, body.url, tuple(body.events), visitor())
     return CreatedWebhook.with_secret(made, secret)
 
 
@@ -58,13 +59,13 @@ def get(caller: Caller, webhook_id: str) -> WebhookInfo:
 @documented("Choose its events anew; disable or enable it", errors=NAMED)
 def change(caller: Caller, webhook_id: str, body: ChangeWebhookBody) -> WebhookInfo:
     events = None if body.events is None else tuple(body.events)
-    return WebhookInfo.of(own_webhooks().change(caller.account_id, webhook_id, events, body.enabled, now_ms()))
+    return WebhookInfo.of(own_webhooks().change(caller.account_id, webhook_id, events, body.enabled, visitor()))
 
 
 @blueprint.delete("/webhooks/<webhook_id>")
 @documented("Delete it with its deliveries", errors=NAMED)
 def delete(caller: Caller, webhook_id: str) -> None:
-    own_webhooks().delete(caller.account_id, webhook_id)
+    own_webhooks().delete(caller.account_id, webhook_id, visitor())
 
 
 @blueprint.post("/webhooks/<webhook_id>/test")
@@ -76,7 +77,7 @@ def test(caller: Caller, webhook_id: str) -> TestSent:
 @blueprint.post("/webhooks/<webhook_id>/rotate")
 @documented("Give it a new secret", errors=(errors.Conflict, *NAMED))
 def rotate(caller: Caller, webhook_id: str, body: RotateSecretBody) -> NewSecret:
-    return NewSecret(secret=own_webhooks().renew(caller.account_id, webhook_id, body.grace_seconds, now_ms()))
+    return NewSecret(secret=own_webhooks().renew(caller.account_id, webhook_id, body.grace_seconds, visitor()))
 
 
 @blueprint.get("/webhooks/<webhook_id>/deliveries")

@@ -1,10 +1,16 @@
-"""The queues of runs and of batches: executes them with the exchange that the gateway has (ADR 120, 123)."""
+"""The queues of runs and of batches: executes them with the exchange that the gateway has (ADR 120, 123).
+
+SQS delivers a message again when its visibility timeout ends, which is 90 minutes, because a Lambda function may take
+15 and AWS wants six times that. A worker shortens it for the message that it has, and prolongs it while it lives.
+"""
 
 import json
 import logging
 import math
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from sluice.domain.batches import BATCH
 from sluice.domain.errors import StoreUnavailable
@@ -15,6 +21,10 @@ from sluice.http.logging import configure
 from sluice.wiring import peers
 from sluice.wiring.runs import batch_queue, batches, queue, runs
 
+if TYPE_CHECKING:
+    from sluice.ports.runs import RunQueue
+
+HOLD_SECONDS, RENEWAL_SECONDS = 120, 40  # a message of a worker that died is delivered again after so long
 AGAIN_SECONDS = 10  # after a call that the store did not answer
 
 log = logging.getLogger("sluice.worker")
@@ -37,7 +47,8 @@ def _handled(record: dict[str, Any], seconds_left: Callable[[], float]) -> bool:
         log.error("malformed message skipped")
         return True
     try:
-        _execute(account_id, run_id, seconds_left)
+        with _held(_queue_of(run_id), record.get("receiptHandle")):
+            _execute(account_id, run_id, seconds_left)
     except StoreUnavailable:
         return _come_again(account_id, run_id)
     except Exception as exc:
@@ -65,10 +76,38 @@ def _execute(account_id: str, run_id: str, seconds_left: Callable[[], float]) ->
 def _come_again(account_id: str, run_id: str) -> bool:
     """By a new message, so that a store which is away for long fills no dead letters."""
     try:
-        (batch_queue() if run_id.startswith(BATCH) else queue()).put(account_id, run_id, AGAIN_SECONDS)
+        _queue_of(run_id).put(account_id, run_id, AGAIN_SECONDS)
     except StoreUnavailable:
         return False
     return True
+
+
+def _queue_of(run_id: str) -> "RunQueue":
+    return batch_queue() if run_id.startswith(BATCH) else queue()
+
+
+@contextmanager
+def _held(messages: "RunQueue", receipt: str | None) -> Iterator[None]:
+    """Hold the message while this process lives. If SQS does not answer, its own timeout holds: then the message comes
+    twice at worst, which changes nothing."""
+    if receipt is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def hold() -> None:
+        while not ended.is_set():
+            with suppress(StoreUnavailable):
+                messages.hold(receipt, HOLD_SECONDS)
+            ended.wait(RENEWAL_SECONDS)
+
+    thread = threading.Thread(target=hold, name="hold", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()  # before Lambda freezes the process
 
 
 def _seconds_left(context: Any) -> Callable[[], float]:

@@ -11,6 +11,7 @@ from infra.aws.cost.inputs import OTHERS, TEMPLATE
 from infra.aws.together import Resources, together
 from infra.aws.transform import read
 
+HELD_SECONDS = {"WorkerFunction": 120}  # how long a function holds its message, instead of the queue's timeout
 UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -90,7 +91,8 @@ def _source(function: str, source: dict[str, Any]) -> Source:
         waiting = resources()[origin := _name(own["Queue"])]["Properties"]
         queue = _name(waiting["RedrivePolicy"]["deadLetterTargetArn"])
         attempts = times(waiting["RedrivePolicy"]["maxReceiveCount"] - 1)
-        attempts += f", {duration(waiting['VisibilityTimeout'])} apart"
+        apart = HELD_SECONDS.get(function) or waiting["VisibilityTimeout"]
+        attempts += f", {duration(apart)} apart"
         age, at_once = duration(waiting["MessageRetentionPeriod"]), str(own["ScalingConfig"]["MaximumConcurrency"])
         return _told(Source(function, origin, "queue", own["BatchSize"], at_once, attempts, age, queue, (origin,)))
     invoked = functions()[function]["EventInvokeConfig"]

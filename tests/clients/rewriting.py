@@ -23,6 +23,9 @@ INPUT = ("/responses", "/responses/input_tokens")
 """Paths whose tests ask nothing, which a mock answers."""
 STORE = re.compile(r"(?<=^/vector_stores/)(vs_abc123|vector_store_id)")
 BATCH = re.compile(r"(?<=/file_batches/)(vsfb_abc123|batch_id)")
+OF_ROWS = re.compile(r"(?<=^/batches/)batch_id")
+ROW = b'{"custom_id": "%d", "method": "POST", "url": "/v1/responses", "body": {"model": "demo", "input": "hi"}}\n'
+ROWS = 200  # so that the batch still runs when it is cancelled
 FILE = re.compile(r"(?<=/files/)(file-abc123|file_id)")
 RESPONSE = re.compile(r"(?<=^/responses/)(response_id|resp_[0-9a-f]+)")
 COMPLETION = re.compile(r"(?<=^/chat/completions/)completion_id")
@@ -37,8 +40,14 @@ class Rewriting:
         if STORE.search(path):
             store = self._client.vector_stores.create().id
             path = self._attached(store, STORE.sub(store, path))
-        fresh = (FILE, self._file), (RESPONSE, self._response), (COMPLETION, self._completion), (MODEL, lambda: "demo")
-        for pattern, make in fresh:
+        fresh = {
+            FILE: self._file,
+            OF_ROWS: self._batch,
+            RESPONSE: self._response,
+            COMPLETION: self._completion,
+            MODEL: lambda: "demo",
+        }
+        for pattern, make in fresh.items():
             if pattern.search(path):
                 path = pattern.sub(make(), path)
         return "/v1" + path
@@ -57,6 +66,16 @@ class Rewriting:
     def _file(self) -> str:
         return self._client.files.create(file=("tea.txt", b"Oolong is a tea."), purpose="assistants").id
 
+    def _rows(self) -> str:
+        rows = b"".join(ROW % number for number in range(ROWS))
+        return self._client.files.create(file=("rows.jsonl", rows), purpose="batch").id
+
+    def _batch(self) -> str:
+        made = self._client.batches.create(
+            input_file_id=self._rows(), endpoint="/v1/responses", completion_window="24h"
+        )
+        return made.id
+
     def _response(self) -> str:
         return self._client.responses.create(model="demo", input="hi", max_output_tokens=5).id
 
@@ -70,6 +89,7 @@ class Rewriting:
         body: dict[str, Any] = json.loads(raw or b"{}")
         fresh: dict[str, Callable[[], Any]] = {
             "file_id": self._file,
+            "input_file_id": self._rows,
             "file_ids": lambda: [self._file()],
             "files": lambda: [one | {"file_id": self._file()} for one in body["files"]],
             "previous_response_id": self._response,

@@ -22,12 +22,16 @@ SENDER = f"no-reply@{MAIL_DOMAIN}"
 MAIL_SECONDS = 60.0  # the first mail waits for the mailer's first start
 
 
+EVENT_BUS = "sluice-events"
+
+
 def parameters(model_url: str) -> dict[str, str]:
     return {
         "Architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
         "InferenceUrl": model_url,
         "MailDomain": MAIL_DOMAIN,
         "MailFrom": f"Sluice <{SENDER}>",
+        "EventBus": EVENT_BUS,
         "GradualDeployment": "false",  # there is no CodeDeploy
         "ApiRate": "500",  # the emulator throttles, and the tests call more often than a small group
         "ApiBurst": "1000",
@@ -64,6 +68,8 @@ class Deployment:
     def prepare(self) -> None:
         """The steps of docs/deploy.md before the first deployment."""
         sluice(self.emulator, "keys", "init", "--aws")
+        with self.client("events") as events:
+            events.create_event_bus(Name=EVENT_BUS)
 
     def deploy(self, **parameters: str) -> None:
         """Create the stack, or update it with these parameters and the earlier ones."""

@@ -23,6 +23,7 @@ _context_of_others = iam_actions.request_tag_context
 _table = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
 _make_table, _change_table = _table["create"], _table["update"]
 _attributes_of_url = provisioners._lambda_url_attributes
+_matches_what_is_there = lambda_svc._match_esm_filter
 _unpacking = threading.Lock()
 
 
@@ -43,6 +44,18 @@ def _answer(result: dict[str, Any]) -> Any:
     prelude = json.loads(head)
     answer = {"statusCode": prelude["statusCode"], "headers": prelude.get("headers") or {}, "body": rest}
     return answer | {"multiValueHeaders": {"set-cookie": prelude.get("cookies") or []}}, None
+
+
+def _matches(record: dict[str, Any], pattern: dict[str, Any]) -> bool:
+    """A filter of a stream as AWS reads it: what is missing has no members, so `exists: false` below it is true."""
+    return bool(_matches_what_is_there(_filled(record, pattern), pattern))
+
+
+def _filled(record: dict[str, Any], pattern: dict[str, Any]) -> dict[str, Any]:
+    inner = {name: record.get(name) for name, wanted in pattern.items() if isinstance(wanted, dict)}
+    return record | {
+        name: _filled(held if isinstance(held, dict) else {}, pattern[name]) for name, held in inner.items()
+    }
 
 
 def _url(config: dict[str, Any]) -> dict[str, Any]:
@@ -111,6 +124,7 @@ def main() -> None:
     apigateway_v1._OPENAPI_HTTP_METHODS.add("any")  # as `packages.known` names what it calls but does not import
     apigateway_v1._extract_lambda_ref_from_integration_uri = _function
     lambda_svc.lambda_execute_result_to_api_proxy_response = _answer
+    lambda_svc._match_esm_filter = _matches
     provisioners._lambda_url_attributes = _url
     _table.update(create=_made_table, update=_changed_table)
     iam_actions.extract_resource_arn = _resource

@@ -1,6 +1,7 @@
-"""Background responses through the template's queue and worker: a worker that is killed, and a poisoned message.
+"""Background responses and batches through the template's queues and worker: workers that are killed, and a poisoned
+message.
 
-The queue's visibility timeout is the template's but for these tests, where redelivery would take 90 minutes.
+The queues are the template's, with a visibility timeout of 90 minutes, which the worker shortens.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from functions.worker.app import HOLD_SECONDS
 from sluice.adapters.gateway.grant_item import grant_from
 from sluice.domain.gateway.leases import Lease
 from tests.aws.emulator.accidents import crawling, environments
@@ -20,10 +22,12 @@ from tests.aws.emulator.people import newcomer
 from tests.e2e.people import Person
 from tests.integration.inference.server import Server
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 ENDED = {"completed", "incomplete", "failed"}
-AFTER_THE_LEASE = 40  # seconds: the lease of a worker that died within 10 s has expired
-SOON = 4  # seconds; the poisoned message is delivered five times
+DELIVERIES = 5  # the template's
+SWEPT_SECONDS = 30 + 60 + 60  # a lease, a sweep each minute, and an answer
+ROWS, KILLS = 24, 2
+CHAT = "/v1/chat/completions"
 
 
 @dataclass
@@ -57,10 +61,12 @@ class Runs:
     def records(self, run_id: str) -> list[dict[str, Any]]:
         return self.deployment.items("LedgerTable", request_id=run_id)
 
-    def deliver_again_after(self, seconds: int) -> None:
+    def deliver_at_most(self, times: int) -> None:
         with self.deployment.client("sqs") as sqs:
-            attributes = {"VisibilityTimeout": str(seconds)}
-            sqs.set_queue_attributes(QueueUrl=self.deployment.physical["Runs"], Attributes=attributes)
+            url = self.deployment.physical["Runs"]
+            told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]
+            policy = {**json.loads(told["RedrivePolicy"]), "maxReceiveCount": times}
+            sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": json.dumps(policy)})
 
     def mapping(self, **changes: Any) -> dict[str, Any]:
         with self.deployment.client("lambda") as lambdas:
@@ -88,7 +94,7 @@ def runs(deployment: Deployment) -> Iterator[Runs]:
     runs = Runs(deployment, person, person.call("GET", "/account").json()["id"])
     before = runs.mapping()
     yield runs
-    runs.deliver_again_after(5400)
+    runs.deliver_at_most(DELIVERIES)
     runs.mapping(BatchSize=before["BatchSize"])
 
 
@@ -96,22 +102,25 @@ def runs(deployment: Deployment) -> Iterator[Runs]:
 def killed(runs: Runs, model: Server) -> tuple[str, Lease]:
     """A response whose worker was killed in mid-answer, and the lease that it left."""
     assert runs.wait_ended(runs.submit("What is 3 + 4?", 8), 30)["status"] in ("completed", "incomplete")
-    runs.deliver_again_after(AFTER_THE_LEASE)
     with crawling(model):
         response_id = runs.submit("Write a paragraph on what an API is.", 400)
         at_work = lambda: (lease := runs.lease(run_id(response_id))) is not None and lease.completion_tokens > 0  # noqa: E731
         runs.deployment.wait_until(at_work, 20, "an answer that has begun")
-        for pid in environments(runs.deployment, "WorkerFunction"):
-            os.kill(pid, signal.SIGKILL)
+        kill_workers(runs)
         lease = runs.lease(run_id(response_id))
     assert lease is not None and runs.records(run_id(response_id)) == []
     return response_id, lease
 
 
+def kill_workers(runs: Runs) -> None:
+    for pid in environments(runs.deployment, "WorkerFunction"):
+        os.kill(pid, signal.SIGKILL)
+
+
 def test_a_poisoned_message_repeats_no_other_of_its_batch_and_ends_in_the_dead_letters(
     runs: Runs, killed: tuple[str, Lease]
 ) -> None:
-    runs.deliver_again_after(SOON)
+    runs.deliver_at_most(1)
     runs.mapping(Enabled=False, BatchSize=10)
     responses = [runs.submit(f"What is 2 + {place}?", 8) for place in range(3)]
     _poison(runs, responses[1])
@@ -121,8 +130,10 @@ def test_a_poisoned_message_repeats_no_other_of_its_batch_and_ends_in_the_dead_l
     runs.deployment.wait_until(lambda: runs.mapping()["LastProcessingResult"] == partial, 30, partial)
     for response_id in (responses[0], responses[2]):
         assert runs.read(response_id)["status"] in ("completed", "incomplete")
-    runs.deployment.wait_until(lambda: runs.dead_letters() != [], 10 * SOON, "a dead letter")
-    assert runs.dead_letters() == [run_id(responses[1])]
+    submitted = {run_id(one) for one in responses}  # the killed worker's message was delivered once, too
+    poisoned = lambda: submitted & set(runs.dead_letters())  # noqa: E731
+    runs.deployment.wait_until(lambda: bool(poisoned()), HOLD_SECONDS + 30, "a dead letter")
+    assert poisoned() == {run_id(responses[1])}
     assert [len(runs.records(run_id(response_id))) for response_id in responses] == [1, 0, 1]
 
 
@@ -136,7 +147,7 @@ def _poison(runs: Runs, response_id: str) -> None:
 
 def test_a_killed_worker_is_followed_by_another_which_ends_the_run_once(runs: Runs, killed: tuple[str, Lease]) -> None:
     response_id, left = killed
-    done = runs.wait_ended(response_id, 75)
+    done = runs.wait_ended(response_id, SWEPT_SECONDS)
     assert done["status"] in ("completed", "incomplete") and done["output"][0]["content"][0]["text"]
     (record,) = runs.records(run_id(response_id))
     used = {name: int(record[name]["N"]) for name in ("status", "prompt_tokens", "completion_tokens")}
@@ -152,3 +163,29 @@ def test_a_killed_worker_is_followed_by_another_which_ends_the_run_once(runs: Ru
     told = [json.loads(line[6:]) for line in stream.splitlines() if line.startswith("data: {")]
     deltas = [event["delta"] for event in told if event["type"] == "response.output_text.delta"]
     assert "".join(deltas) == done["output"][0]["content"][0]["text"]
+
+
+def test_a_batch_whose_workers_are_killed_goes_on_within_minutes_and_has_one_record_a_row(
+    runs: Runs, model: Server
+) -> None:
+    """Between two rows there is no lease by which the sweeper would find it: only the message comes again."""
+    sdk = runs.person.openai
+    lines = "".join(json.dumps(row(number)) + "\n" for number in range(ROWS)).encode()
+    file = sdk.files.create(file=("rows.jsonl", lines), purpose="batch")
+    batch = sdk.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    done = lambda: (counts := sdk.batches.retrieve(batch.id).request_counts) is not None and counts.completed  # noqa: E731
+    for kill in range(KILLS):
+        with crawling(model):
+            runs.deployment.wait_until(lambda kill=kill: done() > kill, HOLD_SECONDS + 90, "a row more")
+            kill_workers(runs)
+    ended = lambda: sdk.batches.retrieve(batch.id).status == "completed"  # noqa: E731
+    runs.deployment.wait_until(ended, 2 * HOLD_SECONDS + 60, "a batch that ends")
+    output = sdk.files.content(sdk.batches.retrieve(batch.id).output_file_id or "").text.splitlines()
+    told = {one["custom_id"]: one["response"]["request_id"] for one in map(json.loads, output)}
+    assert sorted(told) == sorted(f"row-{number}" for number in range(ROWS))
+    assert [len(runs.records(request_id)) for request_id in told.values()] == [1] * ROWS
+
+
+def row(number: int) -> dict[str, Any]:
+    body = {"model": "demo", "messages": [{"role": "user", "content": f"What is {number} + 1?"}], "max_tokens": 8}
+    return {"custom_id": f"row-{number}", "method": "POST", "url": CHAT, "body": body}

@@ -19,6 +19,7 @@ def test_a_new_account_has_its_limits_and_no_usage(world: World) -> None:
         "created_at": answer.json["created_at"],
         "identities": [],
         "language": None,
+        "mails": ["quota.reached", "token.expiring"],
         "terms": None,
         "plan": None,
         "limits": {"rpm": 60, "tpm": 40_000, "concurrency": 4, "monthly_tokens": 1_000_000, "monthly_usd": None},

@@ -16,6 +16,13 @@ def test_name_and_switch_are_changed_and_shown(town: Town) -> None:
     assert person.call("GET", "/account").json["name"] == "Åsa"
 
 
+def test_mails_are_chosen_once_each_and_none_at_all(town: Town) -> None:
+    person = town.newcomer()
+    chosen = person.call("PATCH", "/account", {"mails": ["batch.failed", "batch.failed", "token.expiring"]})
+    assert chosen.json["mails"] == ["batch.failed", "token.expiring"] == person.call("GET", "/account").json["mails"]
+    assert person.call("PATCH", "/account", {"mails": []}).json["mails"] == []
+
+
 def test_fields_that_are_left_out_do_not_change(town: Town) -> None:
     person = town.newcomer()
     person.call("PATCH", "/account", {"store_content": False})
@@ -45,6 +52,8 @@ def test_with_content_logging_off_the_next_request_is_logged_without_content(tow
         ({"name": 7}, "name"),
         ({"store_content": "no"}, "store_content"),
         ({"store_content": 0}, "store_content"),
+        ({"mails": ["no.such"]}, "mails.0"),
+        ({"mails": ["batch.failed"] * 11}, "mails"),
     ],
 )
 def test_invalid_values_are_422_and_change_nothing(town: Town, body: dict[str, Any], field: str) -> None:

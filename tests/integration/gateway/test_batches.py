@@ -1,8 +1,10 @@
 """Batches with the official SDK: made of a file, executed by the worker, read, cancelled; their limits and money."""
 
 import json
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -10,8 +12,13 @@ import pytest
 
 from functions.worker.app import handler
 from sluice import settings
+from sluice.adapters.documents.blobs_folder import FolderBlobs
+from sluice.adapters.runs.batches import DynamoBatches
 from sluice.adapters.runs.queue import BATCH_SPOOL
-from sluice.wiring import stores
+from sluice.domain.batches import OVERDUE_MS, row_of, slice_name
+from sluice.http.gateway.rows import executing
+from sluice.services.batches import Later, _Slice
+from sluice.wiring import peers, stores
 from sluice.wiring.runs import batches
 from tests.integration.accounts.world import PASSWORD
 from tests.integration.gateway.conftest import Person
@@ -329,7 +336,7 @@ def test_what_a_batch_needed_is_gone_with_it_and_late_comers_change_nothing(pers
     work()
     ended = sdk.batches.retrieve(batch.id)
     told, log = rows_of(sdk, ended.output_file_id), person.log()
-    assert {key.split("/")[3] for key in stores.blobs().keys(f"rows/{account}/{batch.id}/")} == {"row"}
+    assert list(stores.blobs().keys(f"rows/{account}/{batch.id}/")) == []
     for body in (late, json.dumps({"account_id": account, "run_id": batch.id})):
         assert handler({"Records": [{"messageId": "m", "body": body}]}, None) == {"batchItemFailures": []}
     assert sdk.batches.retrieve(batch.id) == ended and rows_of(sdk, ended.output_file_id) == told
@@ -364,3 +371,196 @@ def test_a_full_account_makes_no_batch(
     with pytest.raises(openai.APIStatusError) as refused:
         sdk.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
     assert refused.value.status_code == 413
+
+
+def may_hold(monkeypatch: pytest.MonkeyPatch, size_bytes: int) -> None:
+    monkeypatch.setattr("sluice.wiring.runs.documents.storage_bytes", lambda account_id: size_bytes)
+    batches.cache_clear()
+
+
+def test_rows_whose_answers_have_no_room_are_not_executed_and_say_so(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    rows = [line(number) for number in range(12)]
+    may_hold(monkeypatch, len(jsonl(rows)) + 1_000)  # two answers and a half
+    batch = made(sdk, rows)
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    answered, refused = rows_of(sdk, batch.output_file_id), rows_of(sdk, batch.error_file_id)
+    assert batch.status == "completed" and counts(batch) == (12, len(answered), len(refused))
+    assert 0 < len(answered) == len(person.upstream.calls) <= 4
+    assert {one["error"]["code"] for one in refused} == {"storage_full"}
+    assert "Delete files" in refused[0]["error"]["message"]
+    assert sorted(one["custom_id"] for one in answered + refused) == sorted(f"row-{number}" for number in range(12))
+    assert len([one for one in person.log() if one["endpoint"] == "chat.completions"]) == len(answered)
+    with pytest.raises(openai.APIStatusError) as full:
+        made(sdk, [line(0)])
+    assert full.value.status_code == 413
+    sdk.files.delete(batch.error_file_id)
+    sdk.files.delete(batch.input_file_id)
+    again = made(sdk, [line(0)])
+    work()
+    assert sdk.batches.retrieve(again.id).request_counts.completed == 1  # type: ignore[union-attr]
+
+
+def test_results_of_a_batch_that_runs_count_for_another(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    rows = [line(number) for number in range(10)]
+    first = made(sdk, rows)
+    work(5)
+    copied, results = batches().store.live_bytes(person.account_id)
+    assert copied == len(jsonl(rows)) and results > 0
+    sdk.files.delete(first.input_file_id)  # its copy is there all the same
+    file = sdk.files.create(file=("rows.jsonl", jsonl(rows)), purpose="batch")
+    may_hold(monkeypatch, 2 * len(jsonl(rows)) + results - 1)
+    with pytest.raises(openai.APIStatusError) as full:
+        sdk.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    assert full.value.status_code == 413
+    may_hold(monkeypatch, 10_000_000)
+    work()
+    assert batches().store.live_bytes(person.account_id) == (0, 0)
+
+
+def test_a_dead_worker_leaves_the_result_by_which_its_lease_is_settled(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
+    batch = made(sdk, [line(0), line(1)])
+    settled = person.grant()
+
+    def dies(*_: Any, **__: Any) -> Any:
+        raise SystemExit
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("sluice.services.gateway.exchange.settle", dies)
+        work()
+    assert settled.leases == {} and len(person.grant().leases) == 1
+    put_again(person, batch.id, 0)
+    work()
+    assert sdk.batches.retrieve(batch.id).status == "completed"
+    (left,) = stores.blobs().keys(f"rows/{person.account_id}/{batch.id}/")
+    assert left.endswith("/row/0000000/0000000")
+
+
+def put_again(person: Person, batch_id: str, line: int) -> None:
+    batches().queue.put(person.account_id, slice_name(batch_id, line))
+
+
+def test_a_refused_row_is_not_executed_by_who_comes_after_its_slice(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
+    batch = made(sdk, [line(0, model="none")])
+    work()
+    late, raw = batches().get(person.account_id, batch.id), jsonl([line(0)])
+    kept = batches().kept(person.account_id, batch.id, 0, 0)
+    assert kept.read() is None and kept.is_done()
+    with pytest.raises(Later):  # though its model is there now
+        executing(lambda: math.inf).execute(replace(late, status="in_progress"), row_of(raw, 0, CHAT), raw, kept)
+    assert person.upstream.calls == [] and person.grant().leases == {} and kept.read() is None
+
+
+def test_a_result_file_has_its_row_before_its_content_because_ingestion_deletes_what_has_none(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    put_file, known = FolderBlobs.put_file, list[bool]()
+
+    def put(blobs: FolderBlobs, key: str, file: Any) -> None:
+        _, account_id, file_id = key.split("/")
+        known.append(stores.file_store().get(account_id, file_id) is not None)
+        put_file(blobs, key, file)
+
+    made(sdk, [line(0), line(1, model="none")])
+    monkeypatch.setattr(FolderBlobs, "put_file", put)
+    work()
+    assert known == [True, True]
+
+
+def test_a_file_from_windows_and_half_a_surrogate_pair_are_told_in_utf_8(sdk: openai.OpenAI) -> None:  # noqa: F811
+    odd = json.dumps(line(1) | {"custom_id": "half \ud83d a pair"}).encode()
+    content = b"\xef\xbb\xbf" + json.dumps(line(0)).encode() + b"\r\n" + odd + b"\r\n"
+    file = sdk.files.create(file=("rows.jsonl", content), purpose="batch")
+    batch = sdk.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert (batch.status, counts(batch)) == ("completed", (2, 2, 0))
+    told = sdk.files.content(batch.output_file_id or "").read().decode()  # strictly
+    assert {json.loads(one)["custom_id"] for one in told.splitlines()} == {"row-0", "half \ud83d a pair"}
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_json_does_not_have_is_a_fault(person: Person, sdk: openai.OpenAI, number: str) -> None:  # noqa: F811
+    raw = json.dumps(line(0, logit_bias={"1": 7})).replace("7", number).encode()
+    file = sdk.files.create(file=("rows.jsonl", raw), purpose="batch")
+    batch = sdk.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert batch.errors and batch.errors.data and batch.errors.data[0].code == "invalid_json_line"
+
+
+def test_a_batch_that_is_cancelled_while_it_is_validated_leaves_no_copy(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    batch = made(sdk, [line(number) for number in range(20)])
+    put = FolderBlobs.put
+
+    def ended_meanwhile(blobs: FolderBlobs, key: str, *told: Any, **more: Any) -> None:
+        monkeypatch.undo()
+        sdk.batches.cancel(batch.id)
+        work()  # another worker ends it
+        put(blobs, key, *told, **more)
+
+    monkeypatch.setattr(FolderBlobs, "put", ended_meanwhile)
+    work()
+    assert sdk.batches.retrieve(batch.id).status == "cancelled"
+    assert list(stores.blobs().keys(f"rows/{person.account_id}/{batch.id}/")) == []
+
+
+def test_a_batch_whose_message_was_never_sent_is_driven_on_by_who_looks_at_it(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    batch = made(sdk, [line(0)])
+    folder = settings.common().data_dir / BATCH_SPOOL
+    for path in folder.glob("*.json"):
+        path.unlink()  # its request died before it was sent
+    assert sdk.batches.retrieve(batch.id).status == "validating" and not list(folder.glob("*.json"))
+    late = replace(batches(), now_ms=lambda: peers.now_ms() + OVERDUE_MS + 1)
+    for _ in range(3):
+        late.get(person.account_id, batch.id)
+        assert len(list(folder.glob("*.json"))) == 1
+    for path in folder.glob("*.json"):
+        path.unlink()
+    late.get(person.account_id, batch.id)
+    assert list(folder.glob("*.json")) == []  # who polls sends one in ten minutes
+    late.queue.put(person.account_id, batch.id)
+    work()
+    assert sdk.batches.retrieve(batch.id).status == "completed"
+
+
+def test_a_batch_that_is_cancelled_while_it_ends_is_cancelled(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    batch = made(sdk, [line(0)])
+    change = DynamoBatches.change
+
+    def cancelled_meanwhile(store: DynamoBatches, told: Any, *more: Any) -> bool:
+        if told.status == "finalizing":
+            monkeypatch.undo()
+            assert sdk.batches.cancel(batch.id).status == "cancelling"
+        return change(store, told, *more)
+
+    monkeypatch.setattr(DynamoBatches, "change", cancelled_meanwhile)
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert (batch.status, counts(batch)) == ("cancelled", (1, 1, 0)) and len(rows_of(sdk, batch.output_file_id)) == 1
+
+
+def test_an_account_that_is_erased_meanwhile_gets_nothing_stored(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    made(sdk, [line(0)])
+    look = _Slice._row
+
+    def erased_meanwhile(turn: Any, *told: Any) -> Any:
+        assert person.call("DELETE", "/account", json={"password": PASSWORD}).status_code == 204
+        monkeypatch.setattr("sluice.services.batches.LOOK_SECONDS", 0.0)
+        return look(turn, *told)
+
+    monkeypatch.setattr(_Slice, "_row", erased_meanwhile)
+    work()
+    assert list(stores.blobs().keys(f"rows/{person.account_id}/")) == []

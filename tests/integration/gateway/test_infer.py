@@ -110,6 +110,17 @@ def test_what_is_not_ready_is_a_503(person: Person, server: ScriptedServer, stat
     assert settled(person)["status"] == 503
 
 
+def test_an_inference_with_a_key_is_made_once(person: Person, servers: list[ScriptedServer]) -> None:
+    settle_on(servers[:1])
+    servers[0].script(reply(OUTPUT))
+    key, binary = {"Idempotency-Key": "k"}, {"Content-Type": "application/octet-stream"}
+    first, again = (infer(person, b"{}\x00\x00", **key, **binary) for _ in range(2))
+    assert (first.status_code, first.data) == (again.status_code, again.data) and len(servers[0].asked) == 1
+    assert again.headers["x-sluice-idempotent-replay"] == "true" and len(person.log()) == 1
+    other = infer(person, b"{}\x00\x00", **key, **binary, **{"Inference-Header-Content-Length": "2"})
+    assert other.status_code == 422  # the same bytes, read otherwise
+
+
 @pytest.mark.parametrize(
     "raw",
     [

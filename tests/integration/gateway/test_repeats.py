@@ -1,9 +1,12 @@
 """`Idempotency-Key`: the same request again gets the same answer and is charged once, in every dialect (ADR 121)."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -99,6 +102,56 @@ def test_any_body_to_a_model_behind_http_is_passed_on_once(
     assert len(server.asked) == len(person.log()) == 1
     other = person.client.post("/v1/run/ocr", data=large, headers={**headers, "Content-Type": "image/jpeg"})
     assert error(other) == (422, "idempotency_key_reused")
+
+
+def test_a_batch_is_made_once_by_requests_one_after_the_other_and_at_once(person: Person) -> None:
+    form = {"file": (BytesIO(b"{}\n"), "rows.jsonl"), "purpose": "batch"}
+    file = person.client.post("/v1/files", data=form, headers=person.api_token).json
+    assert file is not None
+    body = {"input_file_id": file["id"], "endpoint": CHAT[0], "completion_window": "24h"}
+    first, again = (read(send(person, route=("/v1/batches", body))) for _ in range(2))
+    assert first == again and b'"validating"' in first
+    assert error(send(person, route=("/v1/batches", {**body, "metadata": {"a": "b"}}))) == (
+        422,
+        "idempotency_key_reused",
+    )
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: send(person, "l", ("/v1/batches", body)), range(8)))
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    listed = person.client.get("/v1/batches", headers=person.api_token).json
+    assert listed is not None and len(listed["data"]) == 2
+
+
+def test_a_refused_batch_leaves_its_key_free(person: Person) -> None:
+    body = {"input_file_id": "file-none", "endpoint": CHAT[0], "completion_window": "24h"}
+    for _ in range(2):
+        refused = send(person, route=("/v1/batches", body))
+        assert refused.status_code == 400 and not is_replay(refused)
+    assert the_claim(person, route="/v1/batches") is None
+
+
+def test_a_batch_whose_request_died_half_way_is_not_made_again(person: Person) -> None:
+    body = {"input_file_id": "file-none", "endpoint": CHAT[0], "completion_window": "24h"}
+    died(person, route=("/v1/batches", body))
+    assert error(send(person, route=("/v1/batches", body))) == (500, "internal_error")
+
+
+def test_vector_stores_are_made_and_changed_once(person: Person) -> None:
+    made = [json.loads(read(send(person, route=("/v1/vector_stores", {"name": "tea"})))) for _ in range(2)]
+    assert made[0] == made[1]
+    path = f"/v1/vector_stores/{made[0]['id']}"
+    changes = [send(person, route=(path, {"name": "coffee"})) for _ in range(2)]
+    assert [is_replay(one) for one in changes] == [False, True]
+    found = person.client.get("/v1/vector_stores", headers=person.api_token).json
+    assert found is not None and [one["name"] for one in found["data"]] == ["coffee"]
+    assert len(person.log()) == 2
+    gone = f"{path}/files"
+    errors_ = [send(person, route=(gone, {"file_id": "file-0"})) for _ in range(2)]
+    assert [(one.status_code, is_replay(one)) for one in errors_] == [(404, False), (404, True)]  # admitted, so kept
+    running = ("/v1/vector_stores", {"name": "tea"})
+    died(person, "running", ago_ms=0, route=running)
+    assert error(send(person, "running", running, prefer="wait=1")) == (409, "conflict")
 
 
 def test_another_body_is_refused_and_the_same_in_another_order_is_not(person: Person) -> None:
@@ -222,8 +275,8 @@ def test_a_revoked_api_token_gets_no_answer_told_again_and_its_401_is_not_kept(p
     assert the_claim(person, "l") is None and the_claim(person) is not None
 
 
-def the_claim(person: Person, key: str = "k") -> Claim | None:
-    name = key_id(person.token_id, CHAT[0], key)
+def the_claim(person: Person, key: str = "k", route: str = CHAT[0]) -> Claim | None:
+    name = key_id(person.token_id, route, key)
     return the_repeats().claims.get(person.account_id, name, peers.now_ms())
 
 
@@ -257,10 +310,10 @@ def test_a_key_of_another_form_is_refused(person: Person, key: str) -> None:
 # --- what dies
 
 
-def died(person: Person, key: str = "k", ago_ms: int = CLAIM_MS + 1) -> Claim:
+def died(person: Person, key: str = "k", ago_ms: int = CLAIM_MS + 1, route: tuple[str, dict[str, Any]] = CHAT) -> Claim:
     """A claim whose process has died so long ago."""
-    body = {"model": "demo", **CHAT[1]}
-    name = key_id(person.token_id, CHAT[0], key)
+    body = {"model": "demo", **route[1]}
+    name = key_id(person.token_id, route[0], key)
     claim = Claim(person.account_id, name, request_id(peers.now_ms() - ago_ms), fingerprint(key, body))
     assert the_repeats().claims.put(claim, peers.now_ms()) is None
     return claim

@@ -61,7 +61,7 @@ class Sqs(Handler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.body())
-        assert self.headers["X-Amz-Target"] == "AmazonSQS.SendMessage"
+        asked["operation"] = self.headers["X-Amz-Target"].removeprefix("AmazonSQS.")
         assert self.headers["Content-Type"] == "application/x-amz-json-1.0"
         known = asked["QueueUrl"].endswith("/runs")
         self.taken.append(asked) if known else None
@@ -76,11 +76,14 @@ def test_sqs_gets_the_ids_and_the_delay(monkeypatch: pytest.MonkeyPatch) -> None
             monkeypatch.setenv(name, value)
         queues = SqsQueue("https://sqs/1/runs"), SqsQueue("https://sqs/1/none")
         queues[0].put("usr_a", "req_a", delay_seconds=60)
+        queues[0].hold("AQEB", 120)
         with pytest.raises(StoreUnavailable):
             queues[1].put("usr_a", "req_a")
         for queue in queues:
             queue._client.close()
-    (got,) = Sqs.taken
+    got, held = Sqs.taken
+    assert (got["operation"], held["operation"]) == ("SendMessage", "ChangeMessageVisibility")
+    assert (held["ReceiptHandle"], held["VisibilityTimeout"]) == ("AQEB", 120)
     assert json.loads(got["MessageBody"]) == {"account_id": "usr_a", "run_id": "req_a"} and got["DelaySeconds"] == 60
 
 

@@ -21,6 +21,19 @@ def test_the_profile_is_shown_and_changed(member: Browser, ann: Account) -> None
     assert after.form("/my/account/profile").fields["store_content"] == []
 
 
+def test_mails_are_chosen_and_a_form_of_before_changes_none(member: Browser, ann: Account) -> None:
+    page = member.get("/my/account")
+    assert page.form("/my/account/profile").fields["mails"] == ["quota.reached", "token.expiring"]
+    member.submit(page, "/my/account/profile", mails=["batch.completed"])
+    assert account_now(ann).mails == "batch.completed"
+    page.form("/my/account/profile").fields.pop("chooses_mails")
+    member.submit(page, "/my/account/profile", mails=[])
+    assert account_now(ann).mails == "batch.completed"
+    assert member.submit(member.get("/my/account"), "/my/account/profile", mails=["no.such"]).status == 422
+    member.submit(member.get("/my/account"), "/my/account/profile", mails=[])
+    assert account_now(ann).mails == ""
+
+
 def test_a_name_that_is_too_long_is_refused_and_kept_in_the_form(member: Browser, ann: Account) -> None:
     refused = member.submit(member.get("/my/account"), "/my/account/profile", name="x" * 101)
     assert refused.status == 422 and "#field-name" in refused.links

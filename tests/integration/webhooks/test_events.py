@@ -18,12 +18,13 @@ from sluice.adapters.webhooks import buses
 from sluice.domain.batches import WINDOW_MS
 from sluice.domain.errors import InvalidModelRequest, StoreUnavailable
 from sluice.domain.events import EVENTS, AccountVerified, Change, happened
-from sluice.domain.mails.mail import Kind
+from sluice.domain.mails.mail import SILENT, Kind, Mail
+from sluice.domain.webhooks import HOUR_MS
 from sluice.services.events import Publish
 from sluice.wiring import peers, stores
 from sluice.wiring.accounts import deletion
-from sluice.wiring.webhooks import overdue
-from tests.fakes.http_server import ScriptedServer
+from sluice.wiring.webhooks import announce, overdue, publish
+from tests.fakes.http_server import ScriptedServer, answer, scripted_server
 from tests.integration.accounts.world import PASSWORD
 from tests.integration.gateway.conftest import Person
 from tests.integration.gateway.test_background import submitted, work
@@ -146,6 +147,67 @@ def test_a_quota_that_is_reached_is_told_once_a_month(
     told = json.loads(asked.body)
     assert told["type"] == "quota.reached" and told["data"]["percent"] == 80
     assert [one["percent"] for one in machine.events() if one["type"] == "QuotaReached"] == [80]
+
+
+def chosen(person: Person, *events: str) -> None:
+    assert person.call("PATCH", "/account", json={"mails": list(events)}).status_code == 200
+
+
+def mails_of(person: Person, kind: Kind) -> list[Mail]:
+    return [mail for mail in stores.mail_store().of_account(person.account_id) if mail.kind == kind]
+
+
+def test_a_quota_that_is_reached_is_told_to_webhooks_and_not_by_mail_where_its_owner_wants_none(
+    person: Person, machine: Machine, receiver: ScriptedServer
+) -> None:
+    chosen(person)
+    test_a_quota_that_is_reached_is_told_once_a_month(person, machine, receiver)
+    (mail,) = mails_of(person, Kind.QUOTA_80)
+    assert mail.state == SILENT
+
+
+def test_who_chose_it_gets_a_mail_of_a_batch_that_ends(person: Person, sdk: openai.OpenAI, machine: Machine) -> None:  # noqa: F811
+    machine.relay()
+    made(sdk, [line(0)])
+    work_batches()
+    machine.relay()
+    assert mails_of(person, Kind.BATCH_ENDED) == []  # nobody has chosen it
+    chosen(person, "batch.completed")
+    batch = made(sdk, [line(0)])
+    failed = made(sdk, [{"custom_id": "none"}])
+    work_batches()
+    machine.relay()
+    (mail,) = mails_of(person, Kind.BATCH_ENDED)
+    assert mail.data == {"id": batch.id, "status": "completed"} and mail.state == "queued"
+    assert failed.id != batch.id
+
+
+def test_of_a_thousand_ends_in_an_hour_there_is_one_mail_of_each_kind(person: Person, machine: Machine) -> None:
+    chosen(person, "response.completed", "response.failed")
+    at_ms = peers.now_ms() // HOUR_MS * HOUR_MS
+    for kind in ("response.completed", "response.failed", "response.cancelled"):
+        for minute in (0, 1, 59, 60):
+            announce()(person.account_id, kind, {"id": f"resp_{minute}"}, at_ms + minute * 60_000)
+    told = sorted((mail.data["status"], mail.data["id"]) for mail in mails_of(person, Kind.RESPONSE_ENDED))
+    assert told == [(status, f"resp_{minute}") for status in ("completed", "failed") for minute in (0, 60)]
+
+
+def test_a_token_that_expires_is_not_told_by_mail_to_who_wants_none(
+    person: Person, machine: Machine, receiver: ScriptedServer, clock: Callable[[int], None]
+) -> None:
+    chosen(person, "quota.reached")
+    person.call("POST", f"/tokens/{person.token_id}/revoke")
+    made = person.call("POST", "/tokens", json={"name": "robot", "expires_in": "30d"}).json
+    assert made is not None
+    machine.relay()
+    hooked(person, receiver.url, "token.expiring")
+    clock(24 * DAY_MS)
+    machine.messages()
+    overdue().requeue(peers.now_ms())
+    machine.work()
+    machine.work()
+    assert [json.loads(asked.body)["data"]["id"] for asked in receiver.asked] == [made["id"]]
+    assert mails_of(person, Kind.TOKEN_EXPIRING) == []
 
 
 @pytest.mark.parametrize("end", ["", "revoke", "rotate"])
@@ -271,30 +333,32 @@ def test_no_filter_of_the_template_keeps_an_event_away(person: Person, machine: 
 # --- EventBridge
 
 
-def test_events_go_to_the_named_bus(person: Person, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[Any] = []
-    answers: list[dict[str, Any]] = [{"FailedEntryCount": 0}, {"FailedEntryCount": 1}]
-
-    def call(self: Any, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        sent.append((operation, request))
-        return answers[len(sent) - 1]
-
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setattr(buses.JsonService, "call", call)
-    bus = buses.EventBridge("sluice-events")
-    event = AccountVerified(id="evt_1", occurred_at="2026-11-30T12:00:00Z", account_id="usr_1")
-    bus.publish([event])
-    ((operation, request),) = sent
-    assert operation == "PutEvents"
-    (entry,) = request["Entries"]
-    assert (entry["EventBusName"], entry["Source"], entry["DetailType"]) == (
-        "sluice-events",
-        "sluice",
-        "AccountVerified",
-    )
-    assert json.loads(entry["Detail"]) == event.model_dump()
-    with pytest.raises(StoreUnavailable):
-        bus.publish([event])
+def test_events_go_to_the_named_bus_and_what_it_did_not_take_comes_again(
+    person: Person, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As EventBridge answers: 200 also where it did not take all, which it says of each entry."""
+    not_all = {"FailedEntryCount": 1, "Entries": [{"EventId": "1"}, {"ErrorCode": "InternalFailure"}]}
+    records = machine.records()
+    monkeypatch.setenv("SLUICE_EVENT_BUS", "sluice-events")
+    keys = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    for cached in (settings.events, publish):
+        cached.cache_clear()
+    with scripted_server() as bus:
+        for name, value in {**keys, "AWS_ENDPOINT_URL_EVENTS": bus.url}.items():
+            monkeypatch.setenv(name, value)
+        bus.script(answer(json.dumps(not_all).encode()))
+        failed = {one["itemIdentifier"] for one in handler({"Records": records}, None)["batchItemFailures"]}
+        first = [entry for asked in bus.asked for entry in json.loads(asked.body)["Entries"]]
+        again = [one for one in records if one["dynamodb"]["SequenceNumber"] in failed]
+        bus.asked.clear()
+        bus.script(answer(b'{"FailedEntryCount": 0, "Entries": []}'))
+        assert handler({"Records": again}, None) == {"batchItemFailures": []}
+        second = [entry for asked in bus.asked for entry in json.loads(asked.body)["Entries"]]
+        publish().bus._client.close()  # type: ignore[union-attr]
+        assert all(len(json.loads(asked.body)["Entries"]) <= 2 and len(asked.body) < 2_000 for asked in bus.asked)
+    assert first == second and {"AccountVerified", "TokenIssued"} <= {one["DetailType"] for one in first}
+    assert {(one["EventBusName"], one["Source"]) for one in first} == {("sluice-events", "sluice")}
+    assert bus.asked[0].headers["x-amz-target"] == "AWSEvents.PutEvents"
 
 
 def test_the_file_of_events_is_bounded(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

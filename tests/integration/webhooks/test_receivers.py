@@ -22,6 +22,7 @@ from sluice.services.webhooks.deliver import CLAIM_MS
 from sluice.wiring import peers, stores
 from sluice.wiring.webhooks import announce, overdue
 from tests.fakes.http_server import CHUNKED, SILENCE, Asked, ScriptedServer, answer, chunk, scripted_server
+from tests.integration.accounts.world import switch_on_throttles
 from tests.integration.gateway.conftest import Person
 from tests.integration.webhooks.conftest import Hook, Machine, hooked
 from tests.tls import make_certificate
@@ -491,3 +492,23 @@ def test_the_list_of_deliveries_is_bounded(
     shown = hook.deliveries()
     assert len(shown) == SHOWN_DELIVERIES and shown[0]["data"]["id"] == f"resp_{SHOWN_DELIVERIES + 4}"
     assert len(receiver.asked) == SHOWN_DELIVERIES + 5
+
+
+def test_what_an_owner_does_with_a_webhook_is_in_the_audit_log_up_to_a_bound(
+    person: Person, hook: Hook, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch_on_throttles(monkeypatch)
+    hook.call("PATCH", json={"enabled": False})
+    hook.call("POST", "/rotate", json={"grace_seconds": 60})
+    hook.call("GET")
+    hook.call("POST", "/test")
+    hook.call("DELETE")
+    assert hook.call("DELETE").status_code == 404  # no event
+    items = machine.store.client.scan(TableName=machine.store.prefix + "audit")["Items"]
+    found = [one for one in items if one["action"]["S"].startswith("webhook_")]
+    found.sort(key=lambda one: one["created_ms"]["N"])
+    names = ["webhook_made", "webhook_changed", "webhook_secret_renewed", "webhook_deleted"]
+    assert [one["action"]["S"] for one in found] == names
+    assert {one["actor"]["S"] for one in found} == {person.account_id} == {one["target"]["S"] for one in found}
+    assert {one["after"]["M"]["webhook"]["S"] for one in found} == {hook.id}
+    assert hook.secret not in str(found) and "hook" not in str(found).replace("webhook", "")

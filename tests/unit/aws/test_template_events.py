@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from functions.worker import app as worker
+from infra.aws.events import HELD_SECONDS
 from tests.unit.aws.template import EVENTS, FUNCTIONS, RESOURCES
 
 SOURCES = {names: one for names, one in EVENTS.items() if one["Type"] != "Api"}
@@ -81,6 +83,10 @@ def test_a_failed_event_is_retried_a_limited_number_of_times(names: tuple[str, s
     if source["Type"] == "Schedule":
         assert properties["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 3600
         assert properties["RetryPolicy"]["MaximumRetryAttempts"] <= 10
+
+
+def test_the_events_page_says_how_long_the_worker_holds_a_message() -> None:
+    assert HELD_SECONDS == {"WorkerFunction": worker.HOLD_SECONDS} and 2 * worker.RENEWAL_SECONDS < worker.HOLD_SECONDS
 
 
 @pytest.mark.parametrize("names", SOURCES, ids=ids)

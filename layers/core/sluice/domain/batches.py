@@ -9,6 +9,7 @@ attempt at it is the same request: one lease at a time, one ledger record.
 """
 
 import json
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,13 +44,16 @@ EPOCHS = 16  # for the deaths of one admission's attempts
 
 @dataclass(frozen=True)
 class Progress:
-    """`done`: the first lines of slices whose rows have their results. `undone`: rows that were not executed."""
+    """`done`: the first lines of slices whose rows have their results. `undone`: rows that were not executed in time.
+    `input_bytes`: of the copy of the input; `result_bytes`: of the slices that are done."""
 
     slices: int = 0
     done: frozenset[int] = frozenset()
     completed: int = 0
     failed: int = 0
     undone: int = 0
+    input_bytes: int = 0
+    result_bytes: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -82,6 +86,11 @@ class Batch:
     @property
     def expires_ms(self) -> int:
         return self.created_ms + WINDOW_MS
+
+    def is_stuck(self, now_ms: int) -> bool:
+        """Nobody validates it: its request died before its message was sent. Who looks at it sends one in OVERDUE_MS,
+        and writes the time."""
+        return self.status == "validating" and now_ms > self.times.get("validating", self.created_ms) + OVERDUE_MS
 
     def is_overdue(self, now_ms: int) -> bool:
         return self.is_live and now_ms > self.expires_ms + OVERDUE_MS
@@ -151,7 +160,7 @@ def is_given_up(epoch: int) -> bool:
 def row_of(raw: bytes, line: int, endpoint: str) -> Row:
     """Errors: Wrong."""
     try:
-        given = json.loads(raw)
+        given = json.loads(raw, parse_constant=_no_json, parse_float=_finite)
     except (ValueError, RecursionError):
         raise Wrong("invalid_json_line", "This line is not parseable as valid JSON.") from None
     if not isinstance(given, dict):
@@ -172,18 +181,33 @@ def row_of(raw: bytes, line: int, endpoint: str) -> Row:
     return Row(line, custom_id, body)
 
 
+def _no_json(text: str) -> float:
+    """NaN and Infinity, which Python reads and JSON does not have. Errors: ValueError."""
+    raise ValueError(text)
+
+
+def _finite(text: str) -> float:
+    """Errors: ValueError."""
+    return number if math.isfinite(number := float(text)) else _no_json(text)
+
+
 def result_of(request_id: str, row: Row, status: int, body: Mapping[str, Any]) -> dict[str, Any]:
     """A line of the output, or with another status than 200 of the error file."""
     answered = {"status_code": status, "request_id": request_id, "body": body}
     return {"id": _result_id(request_id), "custom_id": row.custom_id, "response": answered, "error": None}
 
 
-def undone(request_id: str, row: Row, batch: Batch) -> dict[str, Any]:
-    """Of a row that is not executed any more."""
-    code, why = "batch_expired", "This request could not be executed before the completion window expired."
-    if batch.status == "cancelling":
-        code, why = "batch_cancelled", "This request was not executed, because the batch was cancelled."
-    error = {"code": code, "message": why}
+WHY_UNDONE = {
+    "batch_expired": "This request could not be executed before the completion window expired.",
+    "batch_cancelled": "This request was not executed, because the batch was cancelled.",
+    "storage_full": "This request was not executed, because its answer has no room: this account's files and the "
+    "results of its batches hold as much as they may. Delete files, then send it again.",
+}
+
+
+def undone(request_id: str, row: Row, code: str) -> dict[str, Any]:
+    """Of a row that is not executed any more. `code`: of WHY_UNDONE."""
+    error = {"code": code, "message": WHY_UNDONE[code]}
     return {"id": _result_id(request_id), "custom_id": row.custom_id, "response": None, "error": error}
 
 

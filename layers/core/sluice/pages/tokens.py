@@ -67,6 +67,7 @@ WRONG = {
     "scopes": later("Tick at least one."),
 }
 SHOWN_ONCE, SHOWN_WITHIN_S = "sluice_shown_once", 60
+SOON_MS = 7 * 86_400_000  # before its end an API token's list says so, as the mail does
 GRACES = {0: later("immediately"), 3600: later("in an hour"), 86_400: later("in a day")}
 COUNT, LIMIT = re.compile(r"[0-9]{1,9}"), re.compile(r"-?[0-9]{1,18}")
 NEW = forms.Form({"expires_in": rules.DEFAULT_EXPIRES_IN, **PUBLIC}, {"scopes": list(rules.SCOPES)})
@@ -75,9 +76,10 @@ NEW = forms.Form({"expires_in": rules.DEFAULT_EXPIRES_IN, **PUBLIC}, {"scopes": 
 @blueprint.get("/my/tokens")
 @members
 def token_list(caller: Caller) -> Response:
-    found = tokens().all(caller.account_id, now_ms())
+    now = now_ms()
+    found = tokens().all(caller.account_id, now)
     live = sum(listed.status == "active" for listed in found)
-    return page("tokens.html", tokens=found, live=live, note=noted(NOTES))
+    return page("tokens.html", tokens=found, live=live, soon_ms=now + SOON_MS, note=noted(NOTES))
 
 
 @blueprint.get("/my/tokens/new")

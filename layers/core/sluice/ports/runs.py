@@ -40,6 +40,9 @@ class RunQueue(Protocol):
 
     def put(self, account_id: str, run_id: str, delay_seconds: int = 0) -> None: ...
 
+    def hold(self, receipt: str, seconds: int) -> None:
+        """Deliver a message, which is being handled, not again until so many seconds from now."""
+
 
 class BatchStore(Protocol):
     """Every method may raise StoreUnavailable. Each write is one conditional write, or can be repeated."""
@@ -60,7 +63,10 @@ class BatchStore(Protocol):
         """It has ended: it is none of the account's live ones any more, and a stream tells of it. `change` does it; to
         repeat it changes nothing."""
 
-    def begin(self, batch: Batch, slices: int) -> None:
+    def live_bytes(self, account_id: str) -> tuple[int, int]:
+        """Of the account's batches that have not ended: the copies of their inputs, and their results so far."""
+
+    def begin(self, batch: Batch, slices: int, input_bytes: int) -> None:
         """From here on there is a progress. Does nothing where there is one."""
 
     def progress(self, account_id: str, batch_id: str) -> Progress: ...

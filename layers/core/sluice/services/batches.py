@@ -10,9 +10,10 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, BinaryIO
 
 from sluice.domain import errors
@@ -47,6 +48,7 @@ from sluice.ports.runs import BatchStore, RunQueue
 log = logging.getLogger("sluice.batches")
 
 INPUT_PURPOSE, OUTPUT_PURPOSE = "batch", "batch_output"
+FULL = "storage_full"
 PIECE_BYTES = 64 * 1024
 LOOK_SECONDS = 1.0  # between two looks whether a batch was cancelled
 LEAST_SECONDS = 60.0  # of an invocation, to begin another row
@@ -68,19 +70,23 @@ class Later(Exception):
 class Rows:
     """What a worker knows of executing rows. `execute`: a row, given its line. → the result, which is stored by then.
     `settle`: the lease that a dead process may have left of a row (account, request id) that is not executed any more.
-    → its result, None if it has none. Both raise Later and StoreUnavailable."""
+    → its result, None if it has none. Both raise Later and StoreUnavailable. `leased`: the request ids of the account's
+    leases."""
 
     execute: Callable[[Batch, Row, bytes, "Kept"], Result]
     settle: Callable[[str, str, "Kept"], Result | None]
+    leased: Callable[[str], Collection[str]]
     seconds_left: Callable[[], float]
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Where the result of one row is."""
+    """Where the result of one row is, until its slice is done and its lease is gone."""
 
     blobs: Blobs
     key: str
+    is_done: Callable[[], bool]
+    """Whether its slice is: then the row has its one result, also where that is not here any more."""
 
     def read(self) -> Result | None:
         stored = self.blobs.get(self.key)
@@ -101,7 +107,8 @@ class Batches:
     queue: RunQueue
     now_ms: Callable[[], int]
     limit_bytes: Callable[[str], int]
-    """How many bytes an account may hold: with more it makes no new batch, because result files are never refused."""
+    """How many bytes an account may hold. With more it makes no new batch, and its rows are not executed. Result files
+    are never refused, because what is in them is paid for."""
 
     # --- what its owner does
 
@@ -113,7 +120,7 @@ class Batches:
         if file is None or file.purpose != INPUT_PURPOSE:
             why = f"There is no file {input_file_id[:64]!r} of the purpose {INPUT_PURPOSE!r}."
             raise errors.InvalidModelRequest(why, "input_file_id")
-        if self.files.held_bytes(account_id) > self.limit_bytes(account_id):
+        if self._room(account_id, copies=True) < 0:
             raise errors.StorageFull()
         now_ms = self.now_ms()
         batch = Batch(account_id, new_batch_id(now_ms), endpoint, input_file_id, claims, now_ms, metadata)
@@ -126,6 +133,13 @@ class Batches:
                 self.store.change(replace(batch, status="failed"), LIVE, now_ms)
             raise
         return batch
+
+    def _room(self, account_id: str, *, copies: bool = False) -> int:
+        """Bytes that the account may still hold, beside its files and the results of its live batches. `copies`: and
+        beside the copies of their inputs, which outlive a file that is deleted."""
+        copied, results = self.store.live_bytes(account_id)
+        held = self.files.held_bytes(account_id) + results + (copied if copies else 0)
+        return self.limit_bytes(account_id) - held
 
     def get(self, account_id: str, batch_id: str) -> Batch:
         """Errors: NotFound."""
@@ -144,7 +158,8 @@ class Batches:
     def _counted(self, batch: Batch) -> Batch:
         if not batch.is_live:
             return batch
-        if batch.is_overdue(self.now_ms()):
+        now_ms = self.now_ms()
+        if batch.is_overdue(now_ms) or (batch.is_stuck(now_ms) and self.store.change(batch, VALIDATING, now_ms)):
             self.queue.put(batch.account_id, batch.batch_id)
         progress = self.store.progress(batch.account_id, batch.batch_id)
         return replace(batch, counts=(batch.counts[0], progress.completed, progress.failed + progress.undone))
@@ -204,21 +219,8 @@ class Batches:
     # --- validation
 
     def _validate(self, batch: Batch) -> None:
-        body, faults, cutter = self.blobs.open(keys.file_key(batch.account_id, batch.input_file_id)), [], _Cutter()
-        if body is None:
-            faults.append(_fault(Wrong("file_not_found", "The input file was deleted."), None))
-        else:
-            with closing(body):
-                for number, raw in enumerate(lines_of(body), 1):
-                    try:
-                        full = cutter.add(raw, batch.endpoint)
-                    except Wrong as wrong:
-                        faults.append(_fault(wrong, number))
-                        if len(faults) == MOST_ERRORS or wrong.code in STOPPING:
-                            break
-                        continue
-                    if full is not None and not faults:
-                        self.blobs.put(self._key(batch, "in", full[0]), full[1])
+        cutter = _Cutter()
+        faults = self._cut(batch, cutter)
         if not cutter.rows and not faults:
             faults.append(_fault(Wrong("empty_file", "The input file has no lines."), None))
         if faults:
@@ -226,18 +228,39 @@ class Batches:
             return
         if (last := cutter.cut()) is not None:
             self.blobs.put(self._key(batch, "in", last[0]), last[1])
-        self.store.begin(batch, cutter.slices)
+        self.store.begin(batch, cutter.slices, cutter.size_bytes)
         batch = replace(batch, status="in_progress", counts=(cutter.rows, 0, 0))
         if self.store.change(batch, VALIDATING, self.now_ms()):
             self._drive(batch)
         else:
             self._end(replace(batch, status="cancelled"), ("cancelling",))
 
+    def _cut(self, batch: Batch, cutter: "_Cutter") -> list[dict[str, Any]]:
+        """Put the slices but for the last one. → what is wrong with the input."""
+        body = self.blobs.open(keys.file_key(batch.account_id, batch.input_file_id))
+        if body is None:
+            return [_fault(Wrong("file_not_found", "The input file was deleted."), None)]
+        faults: list[dict[str, Any]] = []
+        with closing(body):
+            for number, raw in enumerate(lines_of(body), 1):
+                try:
+                    full = cutter.add(raw, batch.endpoint)
+                except Wrong as wrong:
+                    faults.append(_fault(wrong, number))
+                    if len(faults) == MOST_ERRORS or wrong.code in STOPPING:
+                        break
+                    continue
+                if full is not None and not faults:
+                    self.blobs.put(self._key(batch, "in", full[0]), full[1])
+        return faults
+
     def _end(self, batch: Batch, before: tuple[Status, ...]) -> None:
-        if not self.store.change(batch, before, self.now_ms()):
+        """Also if another has ended it, whose deletion some of these parts may have missed."""
+        if self.store.change(batch, before, self.now_ms()):
+            log.info("a batch has ended", extra={"status": batch.status, "account_id": batch.account_id})
+        elif self._is_live(batch):
             return
-        log.info("a batch has ended", extra={"status": batch.status, "account_id": batch.account_id})
-        for part in ("in", "out", "err"):  # not the rows' results, by which a dead lease may still be settled
+        for part in ("in", "out", "err"):
             for key in list(self.blobs.keys(self._key(batch, part) + "/")):
                 self.blobs.delete(key)
 
@@ -248,7 +271,7 @@ class Batches:
         only settled."""
         first = self._first_of(account_id, batch_id, line)
         kept = self.kept(account_id, batch_id, first or 0, line)
-        is_over = first is None or batch is None or not batch.is_live
+        is_over = first is None or batch is None or not batch.is_live or kept.is_done()
         if is_over or kept.read() is not None:
             with suppress(Later):
                 rows.settle(account_id, row_id(batch_id, line), kept)
@@ -260,12 +283,17 @@ class Batches:
         if first not in progress.done:
             given = self.blobs.get(self._key(batch, "in", first))
         if given is not None:
-            results, again = _Slice(self, batch, first, rows).work(given.split(b"\n")[:-1])
+            turn = _Slice(self, batch, first, rows, self._room(batch.account_id))
+            results, again = turn.work(given.split(b"\n")[:-1])
             if again is not None:
                 self.queue.put(batch.account_id, slice_name(batch.batch_id, first), again)
                 return
-            self._keep(batch, first, results)
+            if not self._is_live(batch):  # its account may be erased by now
+                return
+            if not self.is_done(batch.account_id, batch.batch_id, first):
+                self._keep(batch, first, results)
             progress = self.store.progress(batch.account_id, batch.batch_id)
+            self._clear(batch, first, rows)
         if progress.is_complete:
             self._finish(batch, progress)
 
@@ -277,12 +305,29 @@ class Batches:
         for part, some in parts.items():
             if some:
                 self.blobs.put(self._key(batch, part, first), b"".join(map(_line, some)))
-        missed = sum(one["response"] is None for one in results)
-        counts = Progress(completed=len(parts["out"]), failed=len(parts["err"]) - missed, undone=missed)
+        missed = sum(one["response"] is None and one["error"]["code"] != FULL for one in results)
+        counts = Progress(
+            completed=len(parts["out"]),
+            failed=len(parts["err"]) - missed,
+            undone=missed,
+            result_bytes=sum(len(_line(one)) for one in results),
+        )
         self.store.slice_done(batch, first, counts)
 
+    def _clear(self, batch: Batch, first: int, rows: Rows) -> None:
+        """Of a slice that is done, delete the rows' results, but those by which a dead lease may have to be settled."""
+        leased = rows.leased(batch.account_id)
+        for key in list(self.blobs.keys(self._key(batch, "row", first) + "/")):
+            name = key.rpartition("/")[2]
+            if not (name.isdigit() and row_id(batch.batch_id, int(name)) in leased):
+                self.blobs.delete(key)
+
     def kept(self, account_id: str, batch_id: str, first: int, line: int) -> Kept:
-        return Kept(self.blobs, keys.rows_key(account_id, batch_id, "row", first, line))
+        is_done = partial(self.is_done, account_id, batch_id, first)
+        return Kept(self.blobs, keys.rows_key(account_id, batch_id, "row", first, line), is_done)
+
+    def is_done(self, account_id: str, batch_id: str, first: int) -> bool:
+        return first in self.store.progress(account_id, batch_id).done
 
     # --- the files
 
@@ -292,7 +337,10 @@ class Batches:
         if now is None or not now.is_live:
             return
         finalizing = replace(now, status="finalizing")
-        if now.status == "in_progress" and self.store.change(finalizing, IN_PROGRESS, self.now_ms()):
+        if now.status == "in_progress":
+            if not self.store.change(finalizing, IN_PROGRESS, self.now_ms()):  # cancelled, or another finishes it
+                self._finish(batch, progress)
+                return
             now = finalizing
         status: Status = "expired" if progress.undone else "completed"
         if now.status == "cancelling":
@@ -308,7 +356,7 @@ class Batches:
 
     def _file(self, batch: Batch, part: str, number: int, firsts: list[int], lines: int) -> str | None:
         """The id of a result file; None where nothing would be in it. Another may have ended the batch meanwhile, and
-        its parts are gone: then the file is left as that one has made it."""
+        deleted its parts: then the file is left as that one has made it, or its owner deleted it."""
         if not lines:
             return None
         prefix = batch.batch_id.partition("_")[2].upper()[:PREFIX]
@@ -321,21 +369,20 @@ class Batches:
                         while piece := body.read(PIECE_BYTES):
                             draft.write(piece)
                             digest.update(piece)
-                            lines -= piece.count(b"\n")
-            if lines and not self._is_live(batch):
+            if not self._is_live(batch):
                 return file_id
-            size = draft.tell()
+            told = (name, OUTPUT_PURPOSE, draft.tell(), digest.hexdigest(), self.now_ms(), "processed")
+            self.files.put(File(batch.account_id, file_id, *told), None)  # first: `ingestion` deletes what has no row
             self.blobs.put_file(keys.file_key(batch.account_id, file_id), draft)
-        told = (name, OUTPUT_PURPOSE, size, digest.hexdigest(), self.now_ms(), "processed")
-        self.files.put(File(batch.account_id, file_id, *told), None)
         return file_id
 
 
 class _Slice:
     """One worker's turn at a slice."""
 
-    def __init__(self, batches: Batches, batch: Batch, first: int, rows: Rows) -> None:
+    def __init__(self, batches: Batches, batch: Batch, first: int, rows: Rows, room_bytes: int) -> None:
         self._batches, self._batch, self._first, self._rows = batches, batch, first, rows
+        self._room_bytes = room_bytes
         self._looked = time.monotonic()
 
     def work(self, given: list[bytes]) -> tuple[list[Result], int | None]:
@@ -347,6 +394,7 @@ class _Slice:
                 return results, again or 0
             try:
                 results.append(self._row(row_of(raw, line, self._batch.endpoint), raw))
+                self._room_bytes -= len(_line(results[-1]))
             except Later as later:
                 again = max(again or 0, later.seconds)
                 if not later.goes_on:
@@ -359,16 +407,26 @@ class _Slice:
         kept = self._batches.kept(batch.account_id, batch.batch_id, self._first, row.line)
         if (result := kept.read()) is not None:
             return result
-        if batch.status == "cancelling" or self._batches.now_ms() >= batch.expires_ms:
-            return self._rows.settle(batch.account_id, request_id, kept) or undone(request_id, row, batch)
+        if (why := self._why_not()) is not None:
+            return self._rows.settle(batch.account_id, request_id, kept) or undone(request_id, row, why)
         return self._rows.execute(batch, row, raw, kept)
 
+    def _why_not(self) -> str | None:
+        if self._batch.status == "cancelling":
+            return "batch_cancelled"
+        if self._batches.now_ms() >= self._batch.expires_ms:
+            return "batch_expired"
+        return FULL if self._room_bytes <= 0 else None
+
     def _look(self) -> None:
-        """Whether the batch is still to be worked off. One that is gone is treated as cancelled."""
+        """Whether the batch is still to be worked off. One that is gone is treated as cancelled. Errors: Later, where
+        another process has done this slice."""
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
             now = self._batches.store.get(self._batch.account_id, self._batch.batch_id)
             self._batch = now or replace(self._batch, status="cancelling")
+            if self._batches.is_done(self._batch.account_id, self._batch.batch_id, self._first):
+                raise Later(0)
 
 
 STOPPING = ("too_many_tasks", "line_too_long")
@@ -378,7 +436,7 @@ class _Cutter:
     """Cuts valid lines into slices."""
 
     def __init__(self) -> None:
-        self.rows = self.slices = 0
+        self.rows = self.slices = self.size_bytes = 0
         self._first, self._held = 0, bytearray()
         self._seen: set[bytes] = set()
 
@@ -396,7 +454,8 @@ class _Cutter:
             raise Wrong("duplicate_custom_id", "Another line has the same custom_id.", "custom_id")
         self._seen.add(mark)
         full = self.cut() if self._held and len(self._held) + len(raw) > MOST_SLICE_BYTES else None
-        self._held += raw.strip() + b"\n"
+        self._held += (kept := raw.strip() + b"\n")
+        self.size_bytes += len(kept)
         self.rows += 1
         if full is None and self.rows - self._first >= slice_rows(self.slices):
             full = self.cut()
@@ -430,4 +489,8 @@ def _fault(wrong: Wrong, line: int | None) -> dict[str, Any]:
 
 
 def _line(result: Result) -> bytes:
-    return json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+    """In UTF-8. Half a surrogate pair, which only a caller's custom_id may hold, is written as JSON escapes it."""
+    try:
+        return json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(result, separators=(",", ":")).encode() + b"\n"

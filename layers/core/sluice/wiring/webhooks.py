@@ -32,15 +32,16 @@ def queue() -> DueQueue:
 @once
 def own_webhooks() -> OwnWebhooks:
     from sluice.services.webhooks.manage import OwnWebhooks
+    from sluice.wiring.accounts import security_events
 
-    return OwnWebhooks(stores.webhook_store(), queue(), peers.secret_box)
+    return OwnWebhooks(stores.webhook_store(), queue(), peers.secret_box, security_events())
 
 
 @once
 def announce() -> Announce:
     from sluice.services.webhooks.announce import Announce
 
-    return Announce(stores.webhook_store(), queue(), peers.now_ms)
+    return Announce(stores.webhook_store(), queue(), stores.account_store(), stores.mail_store(), peers.now_ms)
 
 
 @once

@@ -54,6 +54,7 @@ class AccountItem(Model):
     invitation: MapAttribute[Any, Any] = MapAttribute(null=True)
     redeemed = UnicodeAttribute(null=True)
     language = UnicodeAttribute(null=True)
+    mails = UnicodeAttribute(null=True)
     factors: MapAttribute[Any, Any] = MapAttribute(null=True)
     recovery: MapAttribute[Any, Any] = MapAttribute(null=True)
     terms = UnicodeAttribute(null=True)

@@ -28,6 +28,8 @@ NOT_YOU_LINKED = later(
     "If this was not you, set a new password at once at {{ base_url }}, look through the sign-in providers of your "
     "account, and revoke your API tokens."
 )
+MORE = later("If more of them end in the same way within this hour, there is no further mail.")
+CHOICE = later("You chose to get this mail. The page “Account” at {{ base_url }} has that choice.")
 
 WORDING: Mapping[Kind, Wording] = {
     Kind.VERIFY_EMAIL: Wording(
@@ -211,6 +213,19 @@ WORDING: Mapping[Kind, Wording] = {
                 "took nothing for 24 hours.{% endif %}"
             ),
             later("You can enable it again on the page “Webhooks” of your account at {{ base_url }}."),
+        ),
+    ),
+    Kind.RESPONSE_ENDED: Wording(
+        later("A background response has ended"),
+        (later("Your background response {{ id }} has ended. Its status is “{{ status }}”."), MORE, CHOICE),
+    ),
+    Kind.BATCH_ENDED: Wording(
+        later("A batch has ended"),
+        (
+            later("Your batch {{ id }} has ended. Its status is “{{ status }}”."),
+            later("Its files are on the page “Batches” at {{ base_url }}."),
+            MORE,
+            CHOICE,
         ),
     ),
 }  # fmt: skip

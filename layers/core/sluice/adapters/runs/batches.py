@@ -25,6 +25,7 @@ from sluice.domain.ids import ulid_time_ms
 LIVE_ONES = "batches"  # the key of the item that names them
 HAS_ROOM = "attribute_not_exists(batches) OR size(batches) < :most"
 SLICE_IS_NEW = "NOT contains(done, :first)"
+COUNTED = ("completed", "failed", "undone", "result_bytes")  # by slices
 HAS_GRANT = "attribute_exists(account_id)"
 
 
@@ -112,11 +113,16 @@ class DynamoBatches:
             self.close(batch)
         return True
 
-    def begin(self, batch: Batch, slices: int) -> None:
+    def live_bytes(self, account_id: str) -> tuple[int, int]:
+        live = [self.progress(account_id, one) for one in self._live(account_id)]
+        return sum(one.input_bytes for one in live), sum(one.result_bytes for one in live)
+
+    def begin(self, batch: Batch, slices: int, input_bytes: int) -> None:
         item = {
             **_run_key(batch.account_id, batch.batch_id),
             "slices": {"N": str(slices)},
-            **{name: {"N": "0"} for name in ("completed", "failed", "undone")},
+            "input_bytes": {"N": str(input_bytes)},
+            **{name: {"N": "0"} for name in COUNTED},
             "ttl_s": {"N": str(batch.created_ms // 1000 + PROGRESS_SECONDS)},
             "schema": {"N": "1"},
         }
@@ -129,7 +135,7 @@ class DynamoBatches:
         return _progress(self._call("GetItem", get).get("Item") or {})
 
     def slice_done(self, batch: Batch, first: int, results: Progress) -> None:
-        counts = {name: getattr(results, name) for name in ("completed", "failed", "undone")}
+        counts = {name: getattr(results, name) for name in COUNTED}
         update = {
             "TableName": self._runs,
             "Key": _run_key(batch.account_id, batch.batch_id),
@@ -165,13 +171,15 @@ class DynamoBatches:
 
     def _forget_lost(self, batch: Batch) -> bool:
         """Take out what should have ended long ago. → whether there was any."""
-        get = {"TableName": self._runs, "Key": _run_key(batch.account_id, LIVE_ONES), "ConsistentRead": True}
-        named = (self._call("GetItem", get).get("Item") or {}).get("batches", {"SS": []})["SS"]
         over_ms = batch.created_ms - WINDOW_MS - 2 * OVERDUE_MS
-        lost = [one for one in named if ulid_time_ms(one.removeprefix(BATCH)) < over_ms]
+        lost = [one for one in self._live(batch.account_id) if ulid_time_ms(one.removeprefix(BATCH)) < over_ms]
         if lost:
             self._leave(batch.account_id, lost)
         return bool(lost)
+
+    def _live(self, account_id: str) -> list[str]:
+        get = {"TableName": self._runs, "Key": _run_key(account_id, LIVE_ONES), "ConsistentRead": True}
+        return list((self._call("GetItem", get).get("Item") or {}).get("batches", {"SS": []})["SS"])
 
     def close(self, batch: Batch) -> None:
         update = {
@@ -221,5 +229,5 @@ def _batch(item: Mapping[str, Any]) -> Batch:
 
 
 def _progress(item: Mapping[str, Any]) -> Progress:
-    numbers = {name: int(item[name]["N"]) for name in ("slices", "completed", "failed", "undone") if name in item}
+    numbers = {name: int(item[name]["N"]) for name in ("slices", "input_bytes", *COUNTED) if name in item}
     return Progress(**numbers, done=frozenset(map(int, item.get("done", {"NS": []})["NS"])))

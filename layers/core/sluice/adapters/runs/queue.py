@@ -21,9 +21,14 @@ class SqsQueue:
         self._url, self._client = url, JsonService(SQS)
 
     def put(self, account_id: str, run_id: str, delay_seconds: int = 0) -> None:
-        message = {"QueueUrl": self._url, "MessageBody": _body(account_id, run_id), "DelaySeconds": delay_seconds}
+        self._call("SendMessage", MessageBody=_body(account_id, run_id), DelaySeconds=delay_seconds)
+
+    def hold(self, receipt: str, seconds: int) -> None:
+        self._call("ChangeMessageVisibility", ReceiptHandle=receipt, VisibilityTimeout=seconds)
+
+    def _call(self, operation: str, **told: str | int) -> None:
         try:
-            self._client.call("SendMessage", message)
+            self._client.call(operation, {"QueueUrl": self._url, **told})
         except (Refused, Unanswered) as exc:
             raise StoreUnavailable() from exc
 
@@ -47,6 +52,9 @@ class FolderQueue:
             write_whole(self._folder / name, _body(account_id, run_id).encode())
         except OSError as exc:
             raise StoreUnavailable() from exc
+
+    def hold(self, receipt: str, seconds: int) -> None:
+        """A spool knows by a lock whether who took a message lives."""
 
 
 def _body(account_id: str, run_id: str) -> str:

@@ -12,6 +12,7 @@ from sluice.domain.phrases import exactly, later, phrase
 INVALID = later("This email address is not valid.")
 SCHEMA = 2  # 1 had folded addresses, and one registration in the account itself
 NAME_CHARACTERS = 100
+MAILED_FIRST = "quota.reached token.expiring"  # until an account chooses
 TURNS = frozenset({"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"})  # they turn the text around a name
 MAX_REGISTRATIONS = 3  # of one unverified account
 UNVERIFIED_MS = 7 * 24 * 3600 * 1000  # how long an account lives whose address nobody verifies
@@ -89,6 +90,7 @@ class Account:
     status: Status = "pending"
     store_content: bool = True
     language: str = ""  # a key of LANGUAGES; empty until one is chosen
+    mails: str = MAILED_FIRST  # the events of `domain.webhooks` that it is told of by mail
     session_epoch: int = 0
     codes: Mapping[str, PendingCode] = field(default_factory=dict)  # purpose → its newest code
     verified_ms: int | None = None
@@ -102,6 +104,9 @@ class Account:
     terms_ms: int | None = None
     identities: Mapping[str, Identity] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    def wants_mail(self, event: str) -> bool:
+        return event in self.mails.split()
 
     def has_ended(self, now_ms: int) -> bool:
         """The store deletes the items of an ended account late, so every read and write checks this, too."""

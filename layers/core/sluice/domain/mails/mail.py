@@ -12,6 +12,7 @@ from sluice.domain.ids import random_id
 SCHEMA = 2  # schema 1 had an empty account id in mails without an account
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
+SILENT = "none"  # the state of a mail that is written and not sent
 KEPT_S = 7 * 24 * 3600  # no shorter than any code's lifetime, because redeeming a code reads its mail
 
 
@@ -38,6 +39,8 @@ class Kind(StrEnum):
     TEST = "test"
     TOKEN_EXPIRING = "token_expiring"
     WEBHOOK_DISABLED = "webhook_disabled"
+    RESPONSE_ENDED = "response_ended"
+    BATCH_ENDED = "batch_ended"
 
 
 CODE_LIFE_MS: Mapping[str, int] = {

@@ -9,6 +9,7 @@ from sluice.domain.accounts.sessions import NewSession, Session
 from sluice.domain.languages import Language
 from sluice.domain.periods import rfc3339
 from sluice.domain.usage.pricing import usd
+from sluice.domain.webhooks import EVENTS
 from sluice.http.lazy_model import BaseModel
 
 if TYPE_CHECKING:  # an import only for a type would load the use case in every function
@@ -80,6 +81,9 @@ class UpdateAccountBody(BaseModel):
     store_content: StrictBool | None = Field(None, description="`false` keeps prompts and responses out of the logs")
     language: Language | Literal[""] | None = Field(
         None, description="of pages and mails; empty: what the browser prefers"
+    )
+    mails: Annotated[list[Literal[EVENTS]], Field(max_length=len(EVENTS))] | None = Field(  # type: ignore[valid-type]
+        None, description="the events, of those that webhooks have, that are told by mail"
     )
     terms: Annotated[str, Field(max_length=40)] | None = Field(
         None, description="accepts the terms of use of this version, which `GET /account` names"
@@ -215,6 +219,7 @@ class IdentityInfo(BaseModel):
 class AccountInfo(User):
     identities: list[IdentityInfo] = Field(description="sign-ins by other sites that are linked to the account")
     language: Language | None = Field(description="of pages and mails; null: what the browser prefers")
+    mails: list[str] = Field(description="the events that are told by mail")
     terms: TermsInfo | None = Field(description="the terms of use; null: there are none")
     plan: str | None = Field(description="the name of the plan; null: there are no plans")
     limits: LimitsInfo
@@ -229,6 +234,7 @@ class AccountInfo(User):
             User.of(found.account),
             identities=[IdentityInfo.of(one) for one in found.account.identities.values()],
             language=found.account.language or None,
+            mails=found.account.mails.split(),
             terms=_terms(found) if found.terms_url else None,
             plan=found.plan or None,
             limits=limits,

@@ -24,7 +24,7 @@ from sluice.http.gateway import background
 from sluice.http.gateway.bearer import authenticate
 from sluice.http.gateway.connection import watch
 from sluice.http.gateway.responses_requests import RetrieveQuery
-from sluice.http.gateway.run_models import AnyBody
+from sluice.http.gateway.run_models import AnyBody, InferenceBody
 from sluice.http.operation import json_body, raw_body
 from sluice.services.gateway.exchange import ClientGone
 from sluice.wiring.gateway import gateway, repeat_places
@@ -35,6 +35,7 @@ log = logging.getLogger("sluice.repeats")
 HEADER, REPLAYED = "Idempotency-Key", "x-sluice-idempotent-replay"
 REQUEST_ID = "x-sluice-request-id"
 LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.05, 1.0  # between two looks at a claim
+PASSED_ON = (AnyBody, InferenceBody)  # bodies that only the model's server parses
 # What each answer has of its own.
 NOT_KEPT = ("x-ratelimit-", "ratelimit", "x-sluice-queue-", "preference-applied", "content-length", "request-id")
 NO_CONTENT = (
@@ -74,9 +75,10 @@ def _claim(claims: Claims, body: type[BaseModel] | None) -> Claim:
     if not KEY.fullmatch(key):
         raise errors.InvalidModelRequest(f"{HEADER} has 1 to 255 printable ASCII characters.", HEADER)
     parsed: object
-    if body is AnyBody:
+    if body in PASSED_ON:
         request.max_content_length = AnyBody.max_bytes
-        parsed = request.mimetype.encode() + b"\n" + raw_body()
+        form = f"{request.mimetype}\n{request.headers.get('Inference-Header-Content-Length', '')}\n"
+        parsed = form.encode() + raw_body()
     else:
         parsed = json_body()
     names = claims.account_id, key_id(claims.token_id, request.path, key)

@@ -8,7 +8,7 @@ A row has no item of its own. Its lease says that it runs, its result that it ra
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -43,7 +43,12 @@ Body = Mapping[str, Any]
 
 
 def executing(seconds_left: Callable[[], float]) -> Rows:
-    return Rows(partial(_execute, seconds_left), _settle, seconds_left)
+    return Rows(partial(_execute, seconds_left), _settle, _leased, seconds_left)
+
+
+def _leased(account_id: str) -> Collection[str]:
+    grant = hot_store().grant(account_id)
+    return grant.leases.keys() if grant else ()
 
 
 def _execute(seconds_left: Callable[[], float], batch: Batch, row: Row, raw: bytes, kept: Kept) -> Result:
@@ -52,7 +57,8 @@ def _execute(seconds_left: Callable[[], float], batch: Batch, row: Row, raw: byt
         return asking.ask(None)
     except errors.Conflict:  # it has a lease
         taken = _take_over(batch.account_id, asking.request_id)
-    if (result := kept.read()) is not None or hot_store().record(batch.account_id, asking.request_id) is not None:
+    result = kept.read()
+    if result is not None or hot_store().record(batch.account_id, asking.request_id) is not None or kept.is_done():
         _settle_taken(batch.account_id, asking.request_id, taken[0], result)
         return result or asking.refuse(LOST)
     if is_given_up(taken[0].epoch):
@@ -141,15 +147,20 @@ class _Asking:
         return self._result
 
     def _begun(self) -> None:
-        """A record is put before the lease is given back, so whoever is admitted later sees it."""
-        if hot_store().record(self._batch.account_id, self.request_id) is not None:
+        """A record is put before the lease is given back, so whoever is admitted later sees it. A row that was refused
+        has none; then its slice says that it had its result."""
+        if hot_store().record(self._batch.account_id, self.request_id) is not None or self._kept.is_done():
             raise Superseded()
 
     def _ended_by_another(self) -> Result:
         """The result is stored before the settlement. A record without one: the sweeper has given the row up."""
         if hot_store().record(self._batch.account_id, self.request_id) is None:
             raise Later(UNTIL_EXPIRED_SECONDS, goes_on=True)
-        return self._kept.read() or self.refuse(LOST)
+        if (result := self._kept.read()) is not None:
+            return result
+        if self._kept.is_done():  # so the result was there
+            raise Later(LEAST_PAUSE_SECONDS)
+        return self.refuse(LOST)
 
     def refuse(self, refusal: errors.SluiceError) -> Result:
         return self._put(ledger_status(refusal), openai_envelope(refusal))

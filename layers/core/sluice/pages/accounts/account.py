@@ -15,6 +15,7 @@ from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
 from sluice.http.session_cookie import without_session
 from sluice.pages import forms, links
+from sluice.pages.accounts.webhooks import ABOUT
 from sluice.pages.blueprints import leaving_members, members, members_before_terms, pages
 from sluice.pages.render import page, see
 from sluice.pages.words import later, noted
@@ -46,9 +47,12 @@ def update_profile(caller: Caller) -> AnyResponse:
         return _accept_terms(caller, request.form["terms"])
     given: dict[str, Any] = {"name": request.form.get("name", ""), "language": request.form.get("language")}
     given["store_content"] = "store_content" in request.form
+    if "chooses_mails" in request.form:  # a form of before this version has none of these boxes
+        given["mails"] = request.form.getlist("mails")
     try:
         wanted = validated(UpdateAccountBody, given)
-        profile().update(caller.account_id, wanted.name, wanted.store_content, now_ms(), wanted.language)
+        changes = wanted.name, wanted.store_content, now_ms(), wanted.language
+        profile().update(caller.account_id, *changes, mails=wanted.mails)
     except errors.ValidationFailed as exc:
         return _account_page(caller, *forms.refused(exc, "name"))
     return see("/my/account", note="profile")
@@ -133,5 +137,6 @@ def _account_page(caller: Caller, status: int, form: forms.Form, note: str = "")
         "may_unlink": may_unlink(account),
         "sessions": [(one, device(one.user_agent)) for one in sessions().current(caller.account_id, now_ms())],
         "current_id": caller.session_id,
+        "events": ABOUT,
     }
     return page("account.html", status, form=form, note=note, **shown)

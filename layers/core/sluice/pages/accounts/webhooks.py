@@ -7,6 +7,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
 from sluice.domain.webhooks import EVENTS, MOST_GRACE_SECONDS, MOST_WEBHOOKS, TEST, Webhook
+from sluice.http.accounts.visitor import visitor
 from sluice.http.accounts.webhooks import ChangeWebhookBody, CreateWebhookBody
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
@@ -38,7 +39,6 @@ ABOUT = {
     "batch.cancelled": later("A batch was cancelled."),
     "quota.reached": later("80 %% or all of the month’s tokens are used."),
     "token.expiring": later("An API token expires in a week."),
-    TEST: later("A test."),
 }
 STATES = {"waiting": later("waiting"), "delivered": later("delivered"), "failed": later("given up")}
 WHY = {
@@ -59,7 +59,7 @@ def webhooks(caller: Caller) -> Response:
 def create(caller: Caller) -> Response:
     try:
         body = forms.posted(CreateWebhookBody, lists=["events"])
-        made, secret = own_webhooks().create(caller.account_id, body.url, tuple(body.events), now_ms())
+        made, secret = own_webhooks().create(caller.account_id, body.url, tuple(body.events), visitor())
     except (errors.ValidationFailed, errors.LimitReached) as exc:
         return _list_page(caller, *forms.refused(exc, "url"))
     return _shown_once(made, secret)
@@ -80,20 +80,20 @@ def change(caller: Caller, webhook_id: str) -> AnyResponse:
     try:
         match wanted:
             case "delete":
-                mine.delete(*names)
+                mine.delete(*names, visitor())
                 return see(HERE, note="deleted")
             case "rotate":
-                secret = mine.renew(*names, MOST_GRACE_SECONDS, now_ms())
+                secret = mine.renew(*names, MOST_GRACE_SECONDS, visitor())
                 return _shown_once(mine.get(*names), secret)
             case "test":
                 mine.test(*names, now_ms())
             case "repeat":
                 mine.repeat(*names, request.form.get("event", ""), now_ms())
             case "enable" | "disable":
-                mine.change(*names, None, wanted == "enable", now_ms())
+                mine.change(*names, None, wanted == "enable", visitor())
             case _:
                 body = validated(ChangeWebhookBody, {"events": request.form.getlist("events")})
-                mine.change(*names, tuple(body.events or ()), None, now_ms())
+                mine.change(*names, tuple(body.events or ()), None, visitor())
     except errors.ValidationFailed as exc:
         return _page(caller, webhook_id, *forms.refused(exc, "events"))
     except errors.Conflict:
@@ -118,7 +118,7 @@ def _page(caller: Caller, webhook_id: str, status: int, form: forms.Form | None)
         "webhook": found,
         "deliveries": own_webhooks().deliveries(caller.account_id, webhook_id),
         "events": EVENTS,
-        "about": ABOUT,
+        "about": {**ABOUT, TEST: later("A test.")},
         "states": STATES,
         "why": WHY.get(found.why, ""),
         "form": form or forms.Form(lists={"events": list(found.events)}),

@@ -1,6 +1,6 @@
 """One's own profile: the account with its limits and the month's usage, the display name, and content logging."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,8 +78,10 @@ class Profile:
         now_ms: int,
         language: str | None = None,
         terms: str | None = None,
+        mails: Sequence[str] | None = None,
     ) -> Overview:
-        """None leaves a field unchanged. `terms`: the version of the terms of use that are accepted now.
+        """None leaves a field unchanged. `terms`: the version of the terms of use that are accepted now. `mails`: the
+        events that are told by mail.
 
         Errors: ValidationFailed, NotFound (deleted in the meantime), Conflict (other terms are in force).
 
@@ -92,7 +94,9 @@ class Profile:
         if store_content is not None:
             self.grants.set_store_content(account_id, store_content)
         of_use = {} if terms is None else {"terms": terms, "terms_ms": now_ms}
-        changes: dict[str, Any] = {"name": checked, "store_content": store_content, "language": language} | of_use
+        told = None if mails is None else " ".join(dict.fromkeys(mails))
+        changes: dict[str, Any] = {"name": checked, "store_content": store_content, "language": language, "mails": told}
+        changes |= of_use
         self.accounts.update_profile(account_id, {name: new for name, new in changes.items() if new is not None})
         return self.overview(account_id, now_ms)
 

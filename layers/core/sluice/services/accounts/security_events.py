@@ -1,6 +1,7 @@
 """Security events of one's own account for the audit log. Best effort, because a lost event must not stop a login."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sluice.domain.accounts import throttles as rules
@@ -17,7 +18,9 @@ class SecurityEvents:
     audit: AuditLog
     throttles: Throttles
 
-    def note(self, action: Action, account_id: str, visitor: Visitor) -> bool:
+    def note(
+        self, action: Action, account_id: str, visitor: Visitor, after: Mapping[str, str | int] | None = None
+    ) -> bool:
         """`account_id`: "" for an unknown account. Actor and target are the same account. Never raises.
 
         False if the account has had so many events of this kind that neither this one is kept nor its mail sent.
@@ -26,7 +29,9 @@ class SecurityEvents:
             return False
         # A visitor who tries passwords is unknown, and probably not the account's owner.
         actor = "" if action is Action.LOGINS_THROTTLED else account_id
-        event = new_event(action, actor=actor, target=account_id, now_ms=visitor.now_ms, client=visitor.network)
+        event = new_event(
+            action, actor=actor, target=account_id, now_ms=visitor.now_ms, after=after, client=visitor.network
+        )
         try:
             self.audit.put(event)
         except StoreUnavailable:

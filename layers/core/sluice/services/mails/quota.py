@@ -1,7 +1,9 @@
-"""Mail an account's owner, once a month each, when 80 % and when all of the month's tokens are used."""
+"""Mail an account's owner, once a month each, when 80 % and when all of the month's tokens are used. The mail is also
+what says so to others (ADR 127): it is written also where the owner wants none, and not sent."""
 
 from collections import OrderedDict
 from datetime import date
+from typing import Any
 
 from sluice.domain.gateway.quota import notices_due
 from sluice.domain.mails.mail import Kind
@@ -40,9 +42,10 @@ class QuotaMails:
             "period": month,
             "month": grant.period,
         }
+        told: dict[str, Any] = {"data": data, "silent": not account.wants_mail("quota.reached")}
         new = []
         for kind in due:
-            if queue_mail(kind, account, mails=self._mails, now_ms=now_ms, data=data, once=(grant.period,)):
+            if queue_mail(kind, account, mails=self._mails, now_ms=now_ms, once=(grant.period,), **told):
                 new.append(kind)
             self._remember((account_id, grant.period, kind))
         return new

@@ -8,7 +8,7 @@ from sluice.domain.accounts.account import Account, parse_address
 from sluice.domain.errors import Conflict
 from sluice.domain.gateway.grants import new_grant
 from sluice.domain.ids import random_id
-from sluice.domain.mails.mail import Kind, new_mail
+from sluice.domain.mails.mail import SILENT, Kind, new_mail
 from sluice.ports.accounts import AccountStore
 from sluice.services.accounts.new_passwords import NewPasswords
 
@@ -47,5 +47,5 @@ class FirstAdmin:
         )
         grant = new_grant(account.account_id, **self.limits(), now_ms=now_ms)
         mail = new_mail(Kind.VERIFY_EMAIL, account_id=account.account_id, to="", now_ms=now_ms)
-        self.accounts.create(account, grant, replace(mail, state="none"))
+        self.accounts.create(account, grant, replace(mail, state=SILENT))
         return account

@@ -1,4 +1,4 @@
-"""Say once, a week before, that an API token expires: to webhooks, and by mail."""
+"""Say once, a week before, that an API token expires: to webhooks, and by mail where the account wants it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +32,7 @@ class Expiring:
             ends = rfc3339(token.expires_ms)
             about = {"id": token_id, "expires_at": ends}
             self.announce(account_id, "token.expiring", about, token.expires_ms - EXPIRY_NOTICE_MS)
-            told = {"name": token.name, "when": ends}
-            queue_mail(Kind.TOKEN_EXPIRING, account, mails=self.mails, now_ms=now_ms, data=told, once=(token_id,))
+            if account.wants_mail("token.expiring"):
+                told = {"name": token.name, "when": ends}
+                queue_mail(Kind.TOKEN_EXPIRING, account, mails=self.mails, now_ms=now_ms, data=told, once=(token_id,))
         self.store.forget(account_id, token_id)
