@@ -282,6 +282,7 @@ def deletion() -> Deletion:
 def erasure() -> Erasure:
     from sluice.services.accounts.erasure import Erasure
     from sluice.services.documents.erase import EraseDocuments
+    from sluice.wiring.payments import payments
 
     return Erasure(
         stores.account_store(),
@@ -296,6 +297,7 @@ def erasure() -> Erasure:
         used_quota(),
         stores.refusal_store(),
         stores.webhook_store(),
+        lambda account_id: payments().end(account_id),
     )
 
 
