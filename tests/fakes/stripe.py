@@ -21,8 +21,8 @@ ENDED = ("canceled", "incomplete_expired")
 
 
 class FakeStripe:
-    """`asked`: how often each call was made. `down`: every call gets 500. `slow`: called within the answer, after it was
-    decided what it will be."""
+    """`asked`: how often each call was made. `down`: every call gets 500. `slow`: called when it is
+    decided what the answer will be, before it is sent."""
 
     def __init__(self) -> None:
         self.customers: dict[str, dict[str, Any]] = {}
@@ -98,7 +98,9 @@ class FakeStripe:
                     return 200, self._new_customer(form, key)
                 case ["GET", "customers", customer] if customer in self.customers:
                     return 200, self._customer(customer)
-                case ["DELETE", "customers", customer] if "deleted" not in self.customers.get(customer, {"deleted": True}):
+                case ["DELETE", "customers", customer] if "deleted" not in self.customers.get(
+                    customer, {"deleted": True}
+                ):
                     self.delete(customer)
                     return 200, self.customers[customer]
                 case ["GET", "checkout", "sessions"]:

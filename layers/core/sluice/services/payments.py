@@ -146,7 +146,9 @@ class Payments:
         if plan in terms.plans and terms.plans[plan].stripe_price:
             return terms.plans[plan].stripe_price
         sold = ", ".join(name for name, one in terms.plans.items() if one.stripe_price)
-        raise ValidationFailed((FieldProblem("plan", phrase("No such plan is sold. These are: %(plans)s.", plans=sold)),))
+        raise ValidationFailed(
+            (FieldProblem("plan", phrase("No such plan is sold. These are: %(plans)s.", plans=sold)),)
+        )
 
     def _closed_but(self, payer: Payer, plan: str) -> Checkout | None:
         """Closes the account's open pages but one of this plan, which is returned."""

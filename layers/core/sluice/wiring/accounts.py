@@ -268,6 +268,7 @@ def account_export() -> Export:
         stores.vector_store_store(),
         stores.refusal_store(),
         stores.webhook_store(),
+        stores.payer_store(),
     )
 
 

@@ -48,13 +48,17 @@ class Exchange(stripe.HTTPClient):
                 method.upper(), url, headers or {}, post_data or None, BOUNDS, self._may_reach
             )
         except outgoing.ERRORS as exc:
-            raise stripe.APIConnectionError(f"{type(exc).__name__}") from exc
+            raise _unanswered(type(exc).__name__) from exc
         if len(raw) > MAX_BYTES:
-            raise stripe.APIConnectionError("the answer is too long")
+            raise _unanswered("the answer is too long")
         return raw.decode("utf-8", "replace"), status, {}
 
     def close(self) -> None:
         pass
+
+
+def _unanswered(why: str) -> stripe.APIConnectionError:
+    return stripe.APIConnectionError(why)  # type: ignore[no-untyped-call]
 
 
 class Stripe:

@@ -48,8 +48,8 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class AuditEvent:
-    """`actor` and `target` are account ids, or empty if unknown or none. Actor `operator` is the `sluice` command, `stripe` a
-    subscription."""
+    """`actor` and `target` are account ids, or empty if unknown or none. Actor `operator` is the `sluice` command,
+    `stripe` a subscription."""
 
     event_id: str
     action: str

@@ -13,7 +13,12 @@ from sluice.domain.settings.terms import PRICES
 Place = tuple[str | int, ...]
 MAX_PROBLEMS = 20  # that one answer lists
 SHOWN_CHARACTERS = 40
-HIDDEN = ("key", "webhook_secret", "url", "issuer")  # their values are not shown, because one may be a secret or hold one
+HIDDEN = (
+    "key",
+    "webhook_secret",
+    "url",
+    "issuer",
+)  # their values are not shown, because one may be a secret or hold one
 LISTS = ("sign_in", "upstreams", "models", "plans")
 MISSING, UNKNOWN = "missing", "extra_forbidden"
 UNLIKE = (

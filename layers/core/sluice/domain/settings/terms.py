@@ -86,7 +86,6 @@ class Terms:
         """The plan of an account; the default one where the name is empty or no plan's any more."""
         return self.plans.get(name) or self.plans.get(self.default_plan) or NO_PLAN
 
-
     def plan_of_price(self, stripe_price: str) -> str | None:
         return next((name for name, plan in self.plans.items() if plan.stripe_price == stripe_price), None)
 

@@ -43,9 +43,7 @@ class PlanList(BaseModel):
 
 def offered(payer: Payer, terms: Terms) -> list[str]:
     """The plans that concern this account: what is for sale, what is free, and what it has."""
-    return [
-        name for name, plan in terms.plans.items() if plan.stripe_price or name in (terms.default_plan, payer.plan)
-    ]
+    return [name for name, plan in terms.plans.items() if plan.stripe_price or name in (terms.default_plan, payer.plan)]
 
 
 class PlanChangeBody(BaseModel):
