@@ -194,9 +194,7 @@ class Plan(Table):
     monthly_usd: Usd | None = Field(None, description="dollars a month")
     storage_mb: Count | None = Field(None, description="MiB of files")
     models: list[ModelName] | None = Field(None, max_length=200, description="left out: all models")
-    price: Annotated[str, Field(max_length=200)] = Field(
-        "", description='what it costs, for people to read: "€ 20 a month"'
-    )
+    price: Text | None = Field(None, description="what it costs, in words for people, such as € 20 a month")
     stripe_price: Annotated[str, Field(pattern=PRICE)] | None = Field(
         None, description="the id of Stripe's price: who subscribes to it has this plan (docs/payment.md)"
     )

@@ -105,7 +105,7 @@ def terms_of(version: int, newest: int, settings: OwnersSettings) -> Terms:
             None if plan.monthly_usd is None else parse_usd(plan.monthly_usd),
             None if plan.storage_mb is None else plan.storage_mb * 1_048_576,
             None if plan.models is None else frozenset(aliases.get(name, name) for name in plan.models),
-            plan.price,
+            plan.price or "",
             plan.stripe_price or "",
         )
         for plan in settings.plans
