@@ -21,7 +21,7 @@ from sluice.domain.webhooks import may_reach
 log = logging.getLogger("sluice.payments")
 
 MAX_BYTES = 1_048_576
-BOUNDS = outgoing.Bounds(connect_seconds=2.0, seconds=8.0, most_bytes=MAX_BYTES + 1)
+BOUNDS = outgoing.Bounds(connect_seconds=2.0, seconds=5.0, most_bytes=MAX_BYTES + 1)
 TOLERANCE_SECONDS = 300
 PLAN = "sluice_plan"  # in the metadata of a Checkout page
 MOST_PAGES = 100
