@@ -35,7 +35,10 @@ def stripe_mock_at(program: Path) -> Iterator[Running]:
     with tempfile.TemporaryDirectory() as folder:
         running = Running(f"http://127.0.0.1:{port}", Path(folder) / "log")
         with process([program, "-http-addr", f"127.0.0.1:{port}", "-verbose"], running.log):
-            eventually(lambda: _answers(running.url), START_SECONDS)
+            try:
+                eventually(lambda: _answers(running.url), START_SECONDS)
+            except AssertionError as exc:
+                raise AssertionError(f"stripe-mock does not answer: {running.log.read_text()[-500:]}") from exc
             yield running
 
 
