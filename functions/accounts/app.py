@@ -157,9 +157,9 @@ def update(caller: Caller, body: UpdateAccountBody) -> UpdatedAccount:
     "Everything held about oneself",
     auth=Auth.BEFORE_TERMS,
     answers={200: "application/json"},
-    description="A JSON object: `exported_at`, `account`, `limits`, `quota`, and the lists `sessions`, `tokens`, "
-    "`requests`, `contents` (logged prompts and responses, chats, stored Responses), `mails`, `files`, `vector_stores` "
-    "and `audit`.",
+    description="A JSON object: `exported_at`, `account`, `limits`, `quota`, `payment`, and the lists `sessions`, "
+    "`tokens`, `requests`, `contents` (logged prompts and responses, chats, stored Responses), `mails`, `files`, "
+    "`vector_stores` and `audit`.",
 )
 def export(caller: Caller) -> Response:
     document = spooled(rarely_used.account_export().document(caller.account_id, now_ms()))

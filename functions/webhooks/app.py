@@ -1,10 +1,13 @@
-"""`/webhooks…`: addresses of the account that are told of its events."""
+"""`/webhooks…`: addresses of the account that are told of its events. And payment, whose events come by a webhook of
+Stripe's: `/account/plan`, `/my/plan`, `/payments/stripe`."""
 
 from functools import partial
 
-from flask import Blueprint
+from flask import Blueprint, request
 
 from sluice.domain import errors
+from sluice.domain.payments import NoPayment
+from sluice.http.accounts.plans import PaymentPage, PlanChangeBody, PlanList
 from sluice.http.accounts.visitor import visitor
 from sluice.http.accounts.webhooks import (
     ChangeWebhookBody,
@@ -20,12 +23,16 @@ from sluice.http.accounts.webhooks import (
 )
 from sluice.http.auth import Caller, now_ms
 from sluice.http.on_lambda import lambda_handler
-from sluice.http.operation import Auth, operation
+from sluice.http.operation import Auth, operation, raw_body
+from sluice.pages.accounts import plans as plan_pages
 from sluice.pages.accounts import webhooks as webhook_pages
+from sluice.wiring.payments import payments, service
+from sluice.wiring.settings import payment, terms
 from sluice.wiring.webhooks import own_webhooks
 
 blueprint = Blueprint("webhooks", __name__)
 blueprint.register_blueprint(webhook_pages.blueprint)
+blueprint.register_blueprint(plan_pages.blueprint)
 documented = partial(operation, tag="Webhooks", auth=Auth.SESSION)
 NAMED = (errors.NotFound, errors.StoreUnavailable)
 
@@ -92,6 +99,50 @@ def deliveries(caller: Caller, webhook_id: str) -> DeliveryList:
 def repeat(caller: Caller, webhook_id: str, event_id: str) -> TestSent:
     own_webhooks().repeat(caller.account_id, webhook_id, event_id, now_ms())
     return TestSent(event_id=event_id)
+
+
+# --- payment
+
+
+@blueprint.get("/account/plan")
+@operation(
+    "The plans that are for sale, and one's own",
+    tag="Account",
+    auth=Auth.SESSION,
+    errors=(errors.NotFound, errors.StoreUnavailable),
+    description="404 where nothing is paid.",
+)
+def plans(caller: Caller) -> PlanList:
+    if payment() is None:
+        raise NoPayment()
+    return PlanList.of(payments().payer(caller.account_id), terms())
+
+
+@blueprint.post("/account/plan")
+@operation(
+    "Pay for a plan",
+    tag="Account",
+    auth=Auth.SESSION,
+    errors=(errors.NotFound, errors.Conflict, errors.PaymentUnavailable, errors.StoreUnavailable),
+    description="Gives the address of a page of Stripe's: Checkout; or its customer portal where the account pays "
+    "already, or without `plan`. The plan follows the subscription, moments after it changes. Earlier pages of "
+    "Checkout for another plan are closed.",
+)
+def pay(caller: Caller, body: PlanChangeBody) -> PaymentPage:
+    return PaymentPage(url=plan_pages.page_of_stripe(caller, body.plan or ""))
+
+
+@blueprint.post("/payments/stripe")
+@operation(
+    "Tell of an event of Stripe's",
+    tag="Operation",
+    answers={204: None},
+    errors=(errors.NotFound, errors.NotAuthenticated, errors.InvalidJson, errors.Unavailable, errors.StoreUnavailable),
+    description="For Stripe's webhook, by its signature. Repetitions and wrong order change nothing, because the "
+    "subscription is looked up. After a 503 Stripe sends it again. 404 where nothing is paid.",
+)
+def stripe_event() -> None:
+    payments().heard(service().notice(raw_body(), request.headers.get("Stripe-Signature", "")))
 
 
 handler = lambda_handler(blueprint)

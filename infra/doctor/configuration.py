@@ -13,11 +13,15 @@ from infra.local import config, ports, sluice_toml
 from infra.local.errors import LaunchError
 from infra.local.processes import recorded
 from infra.local.settings_check import problems
+from sluice.adapters.gateway.upstream_keys import key_at
+from sluice.domain.errors import Unavailable
 
 if TYPE_CHECKING:
     from functions.inference.settings import InferenceSettings
+    from sluice.domain.settings.owners import OwnersSettings
 
 CONNECT_SECONDS = 3.0
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def settings() -> Iterator[Finding]:
@@ -31,7 +35,7 @@ def settings() -> Iterator[Finding]:
         return
     if not wrong:
         yield ok("The settings are valid")
-    yield from _owners()
+    yield from _owners(local)
     yield from _port(local)
     yield from _contradictions(local)
     yield from _mail(local)
@@ -39,15 +43,37 @@ def settings() -> Iterator[Finding]:
         yield from _reachable("The store (AWS_ENDPOINT_URL)", local.store_url)
 
 
-def _owners() -> Iterator[Finding]:
+def _owners(local: config.LocalConfig) -> Iterator[Finding]:
     if (file := sluice_toml.present()) is None:
         return
     try:
-        sluice_toml.engine_variables(file, sluice_toml.read(file)[0])
+        found = sluice_toml.read(file)[0]
+        sluice_toml.engine_variables(file, found)
     except sluice_toml.NotApplied as exc:
         yield problem(str(exc))
     else:
         yield ok(f"The owner's settings are right ({file})")
+        yield from _payment(local, found)
+
+
+def _payment(local: config.LocalConfig, found: OwnersSettings) -> Iterator[Finding]:
+    """Where plans are sold (docs/payment.md)."""
+    wanted = found.payment
+    if not wanted.key or not wanted.webhook_secret:
+        return
+    for place in (wanted.key, wanted.webhook_secret):
+        try:
+            key_at(place)()
+        except Unavailable:
+            yield problem(f"Nothing can be paid: there is no secret at {place}, which [payment] names.")
+    if not any(plan.stripe_price for plan in found.plans):
+        yield note("Nothing is for sale: no plan has a stripe_price.", "docs/payment.md says where Stripe shows it.")
+    if urlsplit(local.base_url).hostname in LOOPBACK:
+        yield note(
+            f"Stripe cannot reach {local.base_url}/payments/stripe: a plan follows its subscription when somebody "
+            "comes back from paying, and not when it ends.",
+            "Set SLUICE_BASE_URL to an address on the internet; for a test, `stripe listen` passes its events on.",
+        )
 
 
 def _port(local: config.LocalConfig) -> Iterator[Finding]:
@@ -64,7 +90,7 @@ def _port(local: config.LocalConfig) -> Iterator[Finding]:
 
 def _contradictions(local: config.LocalConfig) -> Iterator[Finding]:
     base = urlsplit(local.base_url)
-    if config.is_loopback(local.host) and base.hostname not in ("127.0.0.1", "localhost", "::1"):
+    if config.is_loopback(local.host) and base.hostname not in LOOPBACK:
         yield note(
             f"Links in mails point to {local.base_url}, and Sluice listens on this machine only ({local.host}).",
             "That is right behind a proxy on this machine. Otherwise set SLUICE_HOST as well.",

@@ -4,6 +4,7 @@ that cannot be installed a failure."""
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -11,17 +12,29 @@ from tests.e2e.conftest import _close_sdks  # noqa: F401 (a fixture)
 from tests.e2e.system import System
 from tests.peers import install
 from tests.peers.servers import Peer
+from tests.peers.stripe_mock import Running, stripe_mock_at
 
 NewHome = Callable[..., System]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _installed() -> None:
+@pytest.fixture(scope="session")
+def model_servers() -> None:
+    _installed("the other model servers", install.python, install.other_models)
+
+
+@pytest.fixture(scope="module")
+def stripe_mock() -> Iterator[Running]:
+    """Stripe's own imitation of its API: it checks every call against Stripe's OpenAPI document, and has no state."""
+    (program,) = _installed("stripe-mock", install.stripe_mock)
+    with stripe_mock_at(program) as running:
+        yield running
+
+
+def _installed(what: str, *steps: Callable[[], Path]) -> list[Path]:
     try:
-        install.python()
-        install.other_models()
+        return [step() for step in steps]
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired, LookupError) as exc:
-        missing = f"the other model servers cannot be installed here: {exc}"
+        missing = f"{what} cannot be installed here: {exc}"
         if os.environ.get("SUITE_REQUIRED") == "1":
             pytest.fail(missing, pytrace=False)
         pytest.skip(missing)

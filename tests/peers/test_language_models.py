@@ -18,6 +18,7 @@ from tests.peers.conftest import NewHome, upstream
 from tests.peers.servers import MODEL, SLOTS, Peer, llama_cpp_python, llama_server
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("model_servers")
 NAMES = ("llama-server", "llama-cpp-python", "sluice")
 COUNTS = ("llama-server", "sluice")  # that tell the usage of a stream, by which all answers are asked for
 QUESTION = {"messages": [{"role": "user", "content": "Capital of France?"}], "temperature": 0, "max_tokens": 40}

@@ -21,6 +21,7 @@ from tests.peers.servers import HERE, Peer, process, wait_ready
 from tests.ports import free_port
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("model_servers")
 KEY = "vision-secret-3"
 SETTINGS = """
 [[upstreams]]

@@ -8,8 +8,8 @@ from sluice.domain.errors import StoreUnavailable
 from tests.integration.operations.town import Town
 
 PARTS = {
-    "exported_at", "account", "limits", "quota", "sessions", "tokens", "requests", "contents", "mails", "audit",
-    "files", "vector_stores", "webhooks", "refusals", "factors", "identities", "recovery_codes_left",
+    "exported_at", "account", "limits", "quota", "payment", "sessions", "tokens", "requests", "contents", "mails",
+    "audit", "files", "vector_stores", "webhooks", "refusals", "factors", "identities", "recovery_codes_left",
 }  # fmt: skip
 
 

@@ -186,6 +186,7 @@ def test_layer_has_what_the_package_imports() -> None:
         "PIL",
     }  # on Lambda plain Python signs (ADR 85); only OCR needs Pillow, and no zip function has tesseract
     local_only |= {"apsw", "charset_normalizer", "docx", "lxml", "pypdf", "snowballstemmer"}  # of ingestion and search
+    local_only |= {"stripe"}  # of webhooks and sweeper, imported with the first call
     local_only |= {"dkim"}  # signs mails by SMTP on one machine (ADR 23)
     local_only |= {"opentelemetry"}  # optional, and imported only where a collector is named (ADR 87)
     imported = set()

@@ -53,7 +53,7 @@ def test_the_queue_waits_longer_than_the_function_and_has_its_own_dead_letter_qu
     assert queue["SqsManagedSseEnabled"]
 
 
-@pytest.mark.parametrize("name", ["ingestion", "search"])
+@pytest.mark.parametrize("name", ["ingestion", "search", "sweeper", "webhooks"])
 def test_requirements_have_the_pins_of_the_project(name: str) -> None:
     pins = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     lines = (ROOT / "functions" / name / "requirements.txt").read_text().splitlines()

@@ -304,6 +304,10 @@ class SearchUnavailable(Unavailable):
     default_message = "The search of documents is not available at the moment."
 
 
+class PaymentUnavailable(Unavailable):
+    default_message = "Payment is not available at the moment. Nothing was charged. Try again in a moment."
+
+
 class ModelUnavailable(Unavailable):
     default_message = "The model is not available at the moment."
 

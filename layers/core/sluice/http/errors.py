@@ -66,6 +66,7 @@ TABLE: dict[type[BaseException], Row] = {
     errors.SchemaNotMet: Row(502, "schema_not_met", "server_error"),
     errors.Unavailable: Row(503, "unavailable", "server_error"),
     errors.ModelUnavailable: Row(503, "model_unavailable", "server_error"),
+    errors.PaymentUnavailable: Row(503, "payment_unavailable", "server_error"),
     errors.Overloaded: Row(503, "overloaded", "server_error"),
     errors.UpstreamTimeout: Row(504, "upstream_timeout", "server_error"),
 }

@@ -4,7 +4,7 @@ from pydantic import ConfigDict, Field
 
 from sluice.domain.errors import FieldProblem, ValidationFailed
 from sluice.domain.settings.checking import WrongSettings, check
-from sluice.domain.settings.owners import Model, OwnersSettings, Plan, SignIn, Site, Upstream, Webhooks
+from sluice.domain.settings.owners import Model, OwnersSettings, Payment, Plan, SignIn, Site, Upstream, Webhooks
 from sluice.domain.settings.versions import InForce
 from sluice.http.lazy_model import BaseModel
 
@@ -19,6 +19,7 @@ class SettingsBody(BaseModel):
     models: list[Model] = Field([], max_length=200)
     plans: list[Plan] = Field([], max_length=50)
     webhooks: Webhooks = Field(default_factory=Webhooks, description="as they are; only the operator changes them")
+    payment: Payment = Field(default_factory=Payment, description="as it is; only the operator changes it")
 
 
 class SettingsInfo(SettingsBody):

@@ -108,8 +108,8 @@ def marked(text: str, asked: str) -> list[str]:
 def one(caller: Caller, file_id: str) -> Response:
     document = my_documents().one(caller.account_id, file_id)
     passages = my_documents().passages(caller.account_id, file_id)
-    shown = {"passages": passages[:SHOWN_PASSAGES], "more": len(passages)}
-    return page("document.html", scripts=SCRIPTS, document=document, **shown)
+    shown, more = passages[:SHOWN_PASSAGES], len(passages)
+    return page("document.html", scripts=SCRIPTS, document=document, passages=shown, more=more)
 
 
 @blueprint.get("/my/documents/<file_id>/content")

@@ -29,6 +29,7 @@ PLACES = {
     "usage": "/my/usage",
     "log": "/my/usage/log",
     "account": "/my/account",
+    "plan": "/my/plan",
     "factors": "/my/account/factors",
     "webhooks": "/my/account/webhooks",
     "link": "/my/link-sign-in",
@@ -75,7 +76,7 @@ OF_ADMINS: Links = (
     ("/manage/settings", later("Settings"), "settings"),
     ("/manage/audit", later("Audit log"), "audit"),
 )
-YOURS: Links = (("/my/account", later("Account"), "user"),)
+YOURS: Links = (("/my/plan", later("Plan"), "usage"), ("/my/account", later("Account"), "user"))
 # The JSON API's addresses. Unknown addresses below them are answered with JSON, also to a browser.
 API = (
     "/v1",
@@ -85,6 +86,7 @@ API = (
     "/webhooks",
     "/usage",
     "/chats",
+    "/payments",
     "/admin",
     "/_local",
     "/.well-known",
@@ -98,12 +100,14 @@ def at(path: str, **query: str | Sequence[str] | None) -> str:
     return urlsplit(peers.base_url()).path + path + (f"?{urlencode(wanted, doseq=True)}" if wanted else "")
 
 
-def navigation(*, member: bool, admin: bool, inside: bool, open_to_all: bool) -> tuple[tuple[str, Links], ...]:
+def navigation(
+    *, member: bool, admin: bool, inside: bool, open_to_all: bool, sells: bool
+) -> tuple[tuple[str, Links], ...]:
     """The groups of the menu, in order: title and links. `inside`: the page is for members. `open_to_all`: one may sign
-    up."""
+    up. `sells`: plans are paid for here."""
     if not (member and inside):
         return (("", AT_HOME if member else PUBLIC if open_to_all else PUBLIC[:-1]),)
-    return (*OF_MEMBERS, *(((later("Admin"), OF_ADMINS),) if admin else ()), ("", YOURS))
+    return (*OF_MEMBERS, *(((later("Admin"), OF_ADMINS),) if admin else ()), ("", YOURS if sells else YOURS[1:]))
 
 
 def place(name: str | None, *, admin: bool = False) -> str:

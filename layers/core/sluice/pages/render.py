@@ -31,12 +31,11 @@ from sluice.pages.amounts import (
     wait,
 )
 from sluice.pages.words import language, translated, translated_count, worded
-from sluice.wiring.settings import sign_in_providers, site
+from sluice.wiring.settings import payment, sign_in_providers, site
 
 # For pages without scripts: nothing inline, and nothing from another origin.
-POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
+FORMS = "form-action 'self'"
+POLICY = f"default-src 'none'; style-src 'self'; img-src 'self'; {FORMS}; base-uri 'none'; frame-ancestors 'none'"
 # For the few pages with scripts: our own files, which may call our own server. Nothing inline, no `eval`.
 SCRIPTED = POLICY + "; script-src 'self'; connect-src 'self'"
 
@@ -44,15 +43,18 @@ SCRIPTED = POLICY + "; script-src 'self'; connect-src 'self'"
 WORDY = frozenset({"copy.js", "chat.js", "documents.js", "plots.js"})  # scripts that say something
 
 
-def page(template: str, status: int = 200, /, scripts: Sequence[str] = (), **facts: Any) -> Response:
+def page(
+    template: str, status: int = 200, /, scripts: Sequence[str] = (), leads_to: Sequence[str] = (), **facts: Any
+) -> Response:
     """`facts`: values for the template, which escapes their text. `scripts`: names in `assets.ASSETS`, in order; a page
-    that asks for a password has none (ADR 60)."""
+    that asks for a password has none (ADR 60). `leads_to`: other origins to which its forms may redirect."""
     facts.setdefault("form", forms.Form())
     shown = _environment().get_template(template).render(scripts=_with_words(scripts), **_around(facts), **facts)
     response = Response(shown, status, mimetype="text/html")
     response.headers["Content-Language"] = language()
     response.headers["Vary"] = VARY
-    response.headers["Content-Security-Policy"] = SCRIPTED if scripts else POLICY
+    policy = SCRIPTED if scripts else POLICY
+    response.headers["Content-Security-Policy"] = policy.replace(FORMS, " ".join((FORMS, *leads_to)))
     if request.path in links.WITH_CODE:
         response.headers["Referrer-Policy"] = "no-referrer"
     if "new_form_cookie" in g:
@@ -66,6 +68,7 @@ def _around(facts: dict[str, Any]) -> dict[str, Any]:
     """What every page shows around its own: the site, the menu, the languages."""
     may_be_member, is_admin = cookie_name() in request.cookies, getattr(g.get("page_caller"), "is_admin", False)
     path, owners = request.path, site()
+    sells = payment() is not None
     is_inside, may_sign_up = links.is_for_members(path), owners.sign_up in ("open", "domains")
     return {
         "path": path,
@@ -75,7 +78,14 @@ def _around(facts: dict[str, Any]) -> dict[str, Any]:
         "mailed_code": facts.get("code", "") if path in links.WITH_CODE else "",
         "site": owners,
         "may_sign_up": may_sign_up,
-        "navigation": links.navigation(member=may_be_member, admin=is_admin, inside=is_inside, open_to_all=may_sign_up),
+        "sells": sells,
+        "navigation": links.navigation(
+            member=may_be_member,
+            admin=is_admin,
+            inside=is_inside,
+            open_to_all=may_sign_up,
+            sells=sells,
+        ),
         "is_member": is_inside and may_be_member,
         "has_problems": bool(facts["form"].problems),
     }

@@ -268,6 +268,7 @@ def account_export() -> Export:
         stores.vector_store_store(),
         stores.refusal_store(),
         stores.webhook_store(),
+        stores.payer_store(),
     )
 
 
@@ -282,6 +283,7 @@ def deletion() -> Deletion:
 def erasure() -> Erasure:
     from sluice.services.accounts.erasure import Erasure
     from sluice.services.documents.erase import EraseDocuments
+    from sluice.wiring.payments import payments
 
     return Erasure(
         stores.account_store(),
@@ -296,6 +298,7 @@ def erasure() -> Erasure:
         used_quota(),
         stores.refusal_store(),
         stores.webhook_store(),
+        lambda account_id: payments().end(account_id),
     )
 
 

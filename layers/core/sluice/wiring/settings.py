@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sluice.domain.gateway.admission import Limits
-    from sluice.domain.settings.owners import SignIn
+    from sluice.domain.settings.owners import Payment, SignIn
     from sluice.domain.settings.terms import Terms
     from sluice.domain.usage.pricing import Prices
     from sluice.services.any_origin import AnyOrigin
@@ -63,6 +63,12 @@ def sign_in_providers() -> Sequence[SignIn]:
     """Their secrets are not in it."""
     found = settings_in_force().current().settings
     return found.sign_in if found else ()
+
+
+def payment() -> Payment | None:
+    """None: nothing is paid here. The secrets are not in it."""
+    found = settings_in_force().current().settings
+    return found.payment if found and found.payment.key else None
 
 
 def default_limits(wanted: NewAccounts) -> Limits:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sluice.ports.documents import Blobs, FileStore, Indexes, PendingDocuments, UploadStore, VectorStoreStore
     from sluice.ports.gateway import ContentStore, GrantStore, HotStore, LeaseIndex, Spend, Visits
     from sluice.ports.mails import MailStore
+    from sluice.ports.payments import PayerStore
     from sluice.ports.settings import SettingsStore
     from sluice.ports.tokens import PublishedTokens, TokenStore, TokenUses
     from sluice.ports.usage import Accountant, LedgerReader, RefusalStore, RollupStore
@@ -115,6 +116,13 @@ def visits() -> Visits:
     from sluice.adapters.gateway.visits import DynamoVisits
 
     return DynamoVisits(_hot_client(), settings.common().table_prefix)
+
+
+@once
+def payer_store() -> PayerStore:
+    from sluice.adapters.payments.payers import DynamoPayers
+
+    return DynamoPayers(settings.common().table_prefix)
 
 
 @once

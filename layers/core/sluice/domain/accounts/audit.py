@@ -52,7 +52,8 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class AuditEvent:
-    """`actor` and `target` are account ids, or empty if unknown or none. Actor `operator` is the `sluice` command."""
+    """`actor` and `target` are account ids, or empty if unknown or none. Actor `operator` is the `sluice` command,
+    `stripe` a subscription."""
 
     event_id: str
     action: str
@@ -70,6 +71,7 @@ class AuditEvent:
 
 
 OPERATOR = "operator"  # the actor of the `sluice` command
+STRIPE = "stripe"  # the actor where a subscription changed a plan
 
 
 def new_event(

@@ -13,7 +13,12 @@ from sluice.domain.settings.terms import PRICES
 Place = tuple[str | int, ...]
 MAX_PROBLEMS = 20  # that one answer lists
 SHOWN_CHARACTERS = 40
-HIDDEN = ("key", "url", "issuer")  # their values are not shown, because one may be a secret or hold one
+HIDDEN = (
+    "key",
+    "webhook_secret",
+    "url",
+    "issuer",
+)  # their values are not shown, because one may be a secret or hold one
 LISTS = ("sign_in", "upstreams", "models", "plans")
 MISSING, UNKNOWN = "missing", "extra_forbidden"
 UNLIKE = (
@@ -94,7 +99,7 @@ def _problem(fault: Any) -> Problem:
 
 
 def _form(kind: str, about: Mapping[str, Any], place: Place) -> str:
-    if kind == "string_pattern_mismatch" or place[-1] == "key":
+    if kind == "string_pattern_mismatch" or place[-1] in ("key", "webhook_secret"):
         return REMEDIES[about.get("pattern", KEY)]
     if len(place) == 1 and kind in ("list_type", "model_type"):
         kind = "tables_type" if place[0] in LISTS else "table_type"
@@ -151,6 +156,8 @@ def _between_tables(found: OwnersSettings) -> Iterator[Problem]:
             yield Problem(("upstreams", n, "daily_usd"), message)
     yield from _models(found)
     yield from _plans(found)
+    if (found.payment.key is None) != (found.payment.webhook_secret is None):
+        yield Problem(("payment", "webhook_secret"), "and key go together: set both, or neither.")
 
 
 def _site(found: OwnersSettings) -> Iterator[Problem]:
@@ -179,11 +186,11 @@ def _model_names(found: OwnersSettings) -> Iterator[tuple[Place, str]]:
         yield from ((("models", n, "aliases"), alias) for alias in model.aliases)
 
 
-def _twice(named: Iterable[tuple[Place, str]]) -> Iterator[Problem]:
+def _twice(named: Iterable[tuple[Place, str]], what: str = "name") -> Iterator[Problem]:
     first: dict[str, Place] = {}
     for place, name in named:
         if name in first:
-            yield Problem(place, f'"{name}" is used already, by {Problem(first[name], "").key}. Choose another name.')
+            yield Problem(place, f'"{name}" is used already, by {Problem(first[name], "").key}. Choose another {what}.')
         first.setdefault(name, place)
 
 
@@ -270,6 +277,10 @@ def _plans(found: OwnersSettings) -> Iterator[Problem]:
     defaults = [n for n, plan in enumerate(found.plans) if plan.default]
     if found.plans and not defaults:
         yield Problem(("plans", 0, "default"), "is missing. Add default = true to the plan of new accounts.")
+    priced = ((("plans", n, "stripe_price"), one.stripe_price) for n, one in enumerate(found.plans) if one.stripe_price)
+    yield from _twice(priced, "price")
+    for n in (n for n in defaults if found.plans[n].stripe_price):
+        yield Problem(("plans", n, "stripe_price"), "is of the plan that everybody has who pays nothing. Remove it.")
     for n in defaults[1:]:
         yield Problem(("plans", n, "default"), f'is true of "{found.plans[defaults[0]].name}", too. Keep one of them.')
 

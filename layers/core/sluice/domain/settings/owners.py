@@ -21,6 +21,8 @@ DOMAIN = r"^[^\s@/:,*.-][^\s@/:,*]{0,252}\.[^\s@/:,*.]{2,63}$"
 KEY = r"^(env:[A-Za-z_][A-Za-z0-9_]{0,255}|file:[^\s\x00-\x1f][^\x00-\x1f]{0,1000}|ssm:[A-Za-z0-9_./-]{1,1000})$"
 PROVIDER = r"^[a-z0-9][a-z0-9-]{0,31}$"
 SIGN = r"^(none|sigv4:[a-z0-9-]{1,64})$"
+PRICE = r"^price_[A-Za-z0-9]{1,100}$"
+API = r"^(https://[A-Za-z0-9.-]{1,200}|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?$"
 REMEDIES = {
     NAME: "is no name. Write letters, digits, dots, - and _, 64 at most, and begin with a letter or digit.",
     MODEL: "is no name of a model. Write 1 to 256 characters of ASCII without blanks.",
@@ -28,6 +30,8 @@ REMEDIES = {
     KEY: 'must say where the key is, and not be the key. Write "env:NAME", "file:/a/path" or "ssm:NAME".',
     PROVIDER: "is no name of a provider. Write small letters, digits and -, 32 at most: it is part of an address.",
     SIGN: 'must be "none" or "sigv4:SERVICE", such as "sigv4:bedrock".',
+    PRICE: 'is no id of a price of Stripe. Write one such as "price_1OxSluice"; a product has another id.',
+    API: "is no https address without a path. Leave the key out, for Stripe's own.",
 }
 
 
@@ -190,6 +194,10 @@ class Plan(Table):
     monthly_usd: Usd | None = Field(None, description="dollars a month")
     storage_mb: Count | None = Field(None, description="MiB of files")
     models: list[ModelName] | None = Field(None, max_length=200, description="left out: all models")
+    price: Text | None = Field(None, description="what it costs, in words for people, such as € 20 a month")
+    stripe_price: Annotated[str, Field(pattern=PRICE)] | None = Field(
+        None, description="the id of Stripe's price: who subscribes to it has this plan (docs/payment.md)"
+    )
 
     def limits(self) -> dict[str, int]:
         """The limits of admission that this plan names."""
@@ -202,8 +210,20 @@ class Webhooks(Table):
     )
 
 
+class Payment(Table):
+    """Payment by Stripe (docs/payment.md). Without `key` there is none."""
+
+    key: Secret | None = Field(
+        None, description="where Stripe's secret or restricted key is: `env:NAME`, `file:PATH` or `ssm:NAME`"
+    )
+    webhook_secret: Secret | None = Field(None, description="where the secret of the webhook endpoint is, likewise")
+    api: Annotated[str, Field(pattern=API)] = Field(
+        "https://api.stripe.com", description="another address of Stripe's API, for tests"
+    )
+
+
 # Who changes one can have a secret of this server sent to any address, or reach what is inside.
-OPERATORS = ("sign_in", "upstreams", "webhooks")
+OPERATORS = ("sign_in", "upstreams", "webhooks", "payment")
 
 
 class OwnersSettings(Table):
@@ -213,6 +233,7 @@ class OwnersSettings(Table):
     models: list[Model] = Field([], max_length=200)
     plans: list[Plan] = Field([], max_length=50)
     webhooks: Webhooks = Field(default_factory=Webhooks)
+    payment: Payment = Field(default_factory=Payment)
 
     def operators(self) -> dict[str, Any]:
         """The tables that only the operator changes."""

@@ -23,6 +23,8 @@ class PlanTerms:
     monthly_micro_usd: int | None = None
     storage_bytes: int | None = None
     models: frozenset[str] | None = None
+    price: str = ""  # for people to read
+    stripe_price: str = ""
 
     def allows(self, model: str) -> bool:
         return self.models is None or model in self.models or model == NO_MODEL
@@ -84,6 +86,9 @@ class Terms:
         """The plan of an account; the default one where the name is empty or no plan's any more."""
         return self.plans.get(name) or self.plans.get(self.default_plan) or NO_PLAN
 
+    def plan_of_price(self, stripe_price: str) -> str | None:
+        return next((name for name, plan in self.plans.items() if plan.stripe_price == stripe_price), None)
+
 
 NO_PLAN = PlanTerms()
 NO_TERMS = Terms()
@@ -100,6 +105,8 @@ def terms_of(version: int, newest: int, settings: OwnersSettings) -> Terms:
             None if plan.monthly_usd is None else parse_usd(plan.monthly_usd),
             None if plan.storage_mb is None else plan.storage_mb * 1_048_576,
             None if plan.models is None else frozenset(aliases.get(name, name) for name in plan.models),
+            plan.price or "",
+            plan.stripe_price or "",
         )
         for plan in settings.plans
     }

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from flask import Response, request
 
 from sluice.domain import errors
-from sluice.domain.accounts.audit import OPERATOR, Action
+from sluice.domain.accounts.audit import OPERATOR, STRIPE, Action
 from sluice.domain.periods import day_of
 from sluice.domain.spans import Span, parse_span
 from sluice.domain.usage.refusals import KEPT_DAYS
@@ -28,7 +28,11 @@ from sluice.wiring.usage import everyones_sums, refusals
 blueprint = pages("manage")
 EVENTS = 30
 SCRIPTS = ("uplot.js", "plots.js")
-WITHOUT_ADDRESS = {OPERATOR: later("the operator, by command"), "": later("unknown")}  # instead of an account's address
+WITHOUT_ADDRESS = {  # instead of an account's address
+    OPERATOR: later("the operator, by command"),
+    STRIPE: later("a subscription, by Stripe"),
+    "": later("unknown"),
+}
 WORDS: Mapping[str, str] = {
     Action.USER_SUSPENDED: later("Account suspended"),
     Action.USER_RESTORED: later("Account restored"),

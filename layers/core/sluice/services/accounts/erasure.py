@@ -18,7 +18,7 @@ from typing import Literal
 
 from sluice.domain.accounts.account import Account
 from sluice.domain.accounts.audit import Action, new_event
-from sluice.domain.errors import StoreUnavailable
+from sluice.domain.errors import PaymentUnavailable, StoreUnavailable
 from sluice.ports.accounts import AccountStore, AuditLog, SessionStore
 from sluice.ports.gateway import ContentStore, GrantStore, HotStore
 from sluice.ports.mails import MailStore
@@ -50,6 +50,7 @@ class Erasure:
     quotas: QuotaOfAddress
     refusals: RefusalStore
     webhooks: WebhookStore
+    end_payment: Callable[[str], None] = lambda account_id: None  # by the sweeper: who deletes does not wait for it
 
     def delete(self, account: Account, session_id: str, now_ms: int) -> None:
         """The caller's session, `session_id`, ends last, so that the caller can repeat the call after a failure."""
@@ -92,10 +93,11 @@ class Erasure:
                 self.accounts.end_deletion(account)
             if not erased:
                 return "more"
+            self.end_payment(account_id)
             if grant is not None and grant.leases:
                 return "later"
             self.accounts.forget_deletion(account_id)
-        except StoreUnavailable:
+        except (StoreUnavailable, PaymentUnavailable):
             log.warning("deletion not finished, will be tried in the next run", extra={"account_id": account_id})
             return "later"
         return "complete"

@@ -14,6 +14,7 @@ from sluice.ports.accounts import AccountStore, AuditLog, SessionStore
 from sluice.ports.documents import FileStore, VectorStoreStore
 from sluice.ports.gateway import ContentStore, HotStore
 from sluice.ports.mails import MailStore
+from sluice.ports.payments import PayerStore
 from sluice.ports.tokens import TokenStore
 from sluice.ports.usage import LedgerReader, RefusalStore
 from sluice.ports.webhooks import WebhookStore
@@ -42,12 +43,14 @@ class Export:
     vector_stores: VectorStoreStore
     refusals: RefusalStore
     webhooks: WebhookStore
+    payers: PayerStore
 
     def document(self, account_id: str, now_ms: int) -> Iterator[bytes]:
         """One JSON object, in pieces. Errors: NotFound; and during iteration, StoreUnavailable."""
         account, grant = self.accounts.get(account_id), self.grants.grant(account_id)
         if account is None or grant is None:
             raise NotFound()
+        payer = self.payers.payer(account_id)
         found = self.contents.everything(account_id, now_ms)
         mails = self.mails.of_account(account_id)
         files = _paged(self.files.page, account_id, lambda file: file.file_id)
@@ -58,6 +61,7 @@ class Export:
             "account": {"id": account_id, **kept},
             "limits": asdict(grant.limits),
             "quota": {"period": grant.period, "tokens": grant.period_tokens},
+            "payment": {"stripe_customer": payer.customer or None, "plan": payer.paid or None} if payer else None,
             "factors": [_plain(asdict(one), without=SECRET) for one in account.factors.values()],
             "identities": [_plain(asdict(one)) for one in account.identities.values()],
             "recovery_codes_left": len(account.recovery),

@@ -1,0 +1,1 @@
+"""Payment: who pays, in the grant; and Stripe, by its own library."""
