@@ -10,8 +10,10 @@ import pytest
 
 from functions.worker.app import handler
 from sluice import settings
+from sluice.adapters.documents.blobs_folder import FolderBlobs
 from sluice.adapters.runs.queue import BATCH_SPOOL
 from sluice.wiring import stores
+from sluice.wiring.documents import ingestion
 from sluice.wiring.runs import batches
 from tests.integration.accounts.world import PASSWORD
 from tests.integration.gateway.conftest import Person
@@ -74,6 +76,26 @@ def test_a_batch_is_made_executed_and_its_output_read(person: Person, sdk: opena
     assert len([one for one in records.values() if one["endpoint"] == "chat.completions"]) == 3
     assert person.grant().leases == {}
     assert [one.id for one in sdk.batches.list()] == [batch.id]
+
+
+def test_result_files_outlive_an_event_that_is_handled_at_once(
+    person: Person,
+    sdk: openai.OpenAI,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = FolderBlobs.put_file
+
+    def write(self: FolderBlobs, key: str, file: Any) -> None:
+        written(self, key, file)
+        _, account_id, file_id = key.split("/")
+        ingestion().uploaded(account_id, file_id)
+
+    batch = made(sdk, [line(0), line(1, model="other")])
+    monkeypatch.setattr(FolderBlobs, "put_file", write)
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert [row["custom_id"] for row in rows_of(sdk, batch.output_file_id)] == ["row-0"]
+    assert [row["custom_id"] for row in rows_of(sdk, batch.error_file_id)] == ["row-1"]
 
 
 def counts(batch: Any) -> tuple[int, int, int]:

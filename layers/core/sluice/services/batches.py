@@ -324,10 +324,9 @@ class Batches:
                             lines -= piece.count(b"\n")
             if lines and not self._is_live(batch):
                 return file_id
-            size = draft.tell()
+            told = (name, OUTPUT_PURPOSE, draft.tell(), digest.hexdigest(), self.now_ms(), "processed")
+            self.files.put(File(batch.account_id, file_id, *told), None)  # first: `ingestion` deletes what has no row
             self.blobs.put_file(keys.file_key(batch.account_id, file_id), draft)
-        told = (name, OUTPUT_PURPOSE, size, digest.hexdigest(), self.now_ms(), "processed")
-        self.files.put(File(batch.account_id, file_id, *told), None)
         return file_id
 
 
