@@ -22,12 +22,12 @@ from sluice.http.operations import (
     AuditPage,
     AuditQuery,
     LimitsBody,
+    ListedUsersQuery,
     PlanBody,
     UsageCsvQuery,
     UserInfo,
     UserPage,
     UserRow,
-    UsersQuery,
 )
 from sluice.http.settings import GivenSettings, SettingsBody, SettingsInfo
 from sluice.pages import settings as admin_settings
@@ -55,11 +55,16 @@ CHANGE = (errors.NotFound, errors.Conflict)
 @blueprint.get("/admin/users")
 @documented(
     "Look through all accounts",
-    description="In no order. Repeat with `cursor=next_cursor` until it is null: a page reads a bounded number of "
-    "accounts, so with a query it may be shorter than `limit`, or empty, without being the last.",
+    description="In no order without `sort`. Repeat with `cursor=next_cursor` until it is null: a page reads a bounded "
+    "number of accounts, so with a query it may be shorter than `limit`, or empty, without being the last. With `sort` "
+    "more than 2,000 accounts that match are a 422.",
 )
-def users(caller: Caller, query: UsersQuery) -> UserPage:
-    found = all_users().page(query.query or "", limit=query.limit, after=query.cursor or None)
+def users(caller: Caller, query: ListedUsersQuery) -> UserPage:
+    text, after = query.query or "", query.cursor or None
+    if query.sort is None:
+        found = all_users().page(text, limit=query.limit, after=after)
+    else:
+        found = rarely_used.sorted_users().page(query.sort, text, limit=query.limit, after=after, now_ms=now_ms())
     return UserPage(data=[UserRow.of(account) for account in found.users], next_cursor=found.next_cursor)
 
 
@@ -67,6 +72,17 @@ def users(caller: Caller, query: UsersQuery) -> UserPage:
 @documented("One account, its limits and its month", errors=(errors.NotFound,))
 def user(caller: Caller, user_id: str) -> UserInfo:
     return _detail(user_id)
+
+
+@blueprint.delete("/admin/users/<user_id>")
+@documented(
+    "Delete an account",
+    errors=(errors.NotFound,),
+    description="Its API tokens and sessions end at once, and its address is free. Its personal data is erased in the "
+    "following minutes; the ledger keeps amounts without content. Nobody can delete themselves here (403).",
+)
+def remove(caller: Caller, user_id: str) -> None:
+    rarely_used.removal().remove(actor(caller), checked_user_id(user_id), now_ms())
 
 
 @blueprint.post("/admin/users/<user_id>/suspend")

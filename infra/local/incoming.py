@@ -195,6 +195,11 @@ class Incoming(RequestParser):  # type: ignore[misc]
         self.arrived.end, self.mesg.must_close = NoMoreData, False
         self.mesg.set_body_reader()
 
+    def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> bool:
+        """Discard what the app did not read, however much: it has arrived, so gunicorn's bounds on the wait for it
+        would only close a connection that the answer has promised to keep."""
+        return bool(super().finish_body())
+
     def __next__(self) -> Any:
         if self.failure is not None:
             raise self.failure

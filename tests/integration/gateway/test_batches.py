@@ -19,6 +19,7 @@ from sluice.domain.batches import OVERDUE_MS, row_of, slice_name
 from sluice.http.gateway.rows import executing
 from sluice.services.batches import Later, _Slice
 from sluice.wiring import peers, stores
+from sluice.wiring.documents import ingestion
 from sluice.wiring.runs import batches
 from tests.integration.accounts.world import PASSWORD
 from tests.integration.gateway.conftest import Person
@@ -81,6 +82,26 @@ def test_a_batch_is_made_executed_and_its_output_read(person: Person, sdk: opena
     assert len([one for one in records.values() if one["endpoint"] == "chat.completions"]) == 3
     assert person.grant().leases == {}
     assert [one.id for one in sdk.batches.list()] == [batch.id]
+
+
+def test_result_files_outlive_an_event_that_is_handled_at_once(
+    person: Person,
+    sdk: openai.OpenAI,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = FolderBlobs.put_file
+
+    def write(self: FolderBlobs, key: str, file: Any) -> None:
+        written(self, key, file)
+        _, account_id, file_id = key.split("/")
+        ingestion().uploaded(account_id, file_id)
+
+    batch = made(sdk, [line(0), line(1, model="other")])
+    monkeypatch.setattr(FolderBlobs, "put_file", write)
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert [row["custom_id"] for row in rows_of(sdk, batch.output_file_id)] == ["row-0"]
+    assert [row["custom_id"] for row in rows_of(sdk, batch.error_file_id)] == ["row-1"]
 
 
 def counts(batch: Any) -> tuple[int, int, int]:

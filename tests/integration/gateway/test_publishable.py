@@ -181,6 +181,16 @@ def test_the_table_of_throttles_holds_no_address(roomy: Person) -> None:
     assert "192.0.2.77" not in str(rows) and all("ttl_s" in row for row in rows)
 
 
+def test_a_raised_limit_of_a_visitor_is_the_one_of_his_next_refusal(roomy: Person) -> None:
+    issued = issue(roomy, per_visitor={"rpm": 1})
+    assert [ask(roomy, issued["token"]).status_code for _ in range(2)] == [200, 429]
+    patched = roomy.call("PATCH", f"/tokens/{issued['id']}", json={"per_visitor": {"rpm": 1_000}})
+    assert patched.status_code == 200
+    answer = ask(roomy, issued["token"])
+    assert answer.headers["x-ratelimit-limit-requests"] == "1000"
+    assert answer.status_code == 200 or answer.headers["Retry-After"] == "1", "what was used stays counted"
+
+
 def test_origins_and_limits_change_with_the_next_request_and_rotation_keeps_them(roomy: Person) -> None:
     issued = issue(roomy, daily_requests=5)
     path, token = f"/tokens/{issued['id']}", issued["token"]

@@ -6,12 +6,14 @@ from typing import Any, cast
 
 import pytest
 
+from sluice.domain.periods import period_of
 from tests.integration.operations.town import Citizen, Town, long_answer
 
 LIMITS = {"rpm": 60, "tpm": 40_000, "concurrency": 4, "monthly_tokens": 1_000_000, "monthly_usd": None}
 CALLS: list[tuple[str, str, Any]] = [
     ("GET", "/admin/users", None),
     ("GET", "/admin/users/{id}", None),
+    ("DELETE", "/admin/users/{id}", None),
     ("POST", "/admin/users/{id}/suspend", None),
     ("POST", "/admin/users/{id}/restore", None),
     ("PUT", "/admin/users/{id}/limits", {"rpm": 1}),
@@ -245,3 +247,81 @@ def test_the_grants_of_a_page_of_accounts_are_one_read(town: Town) -> None:
     finally:
         del store.call
     assert found == {one: store.grant(one) for one in ids} and called == ["BatchGetItem"]
+
+
+def test_a_deleted_account_is_gone_at_once_and_its_address_is_free(town: Town) -> None:
+    from sluice.wiring import stores
+    from sluice.wiring.accounts import erasure
+
+    admin, person = town.admin(), town.newcomer(email="ann@example.com")
+    person.ask()
+    used = person.call("GET", "/account").json["usage"]["tokens"]
+    path = f"/admin/users/{person.account_id}"
+    assert admin.call("DELETE", path).status_code == 204
+
+    assert person.ask().status_code == 401
+    assert person.call("GET", "/account").status_code == 401
+    assert town.log_in(person.email).status_code == 401
+    assert admin.call("GET", path).status_code == admin.call("DELETE", path).status_code == 404
+    assert admin.call("GET", "/admin/users?query=ann@").json["data"] == []
+    event = admin.call("GET", "/admin/audit").json["data"][0]
+    assert (event["action"], event["actor"], event["target"]) == (
+        "account_deleted",
+        admin.account_id,
+        person.account_id,
+    )
+    again = town.newcomer(email="ann@example.com")
+    assert again.account_id != person.account_id
+
+    began_ms = stores.account_store().deletions()[person.account_id]
+    assert stores.used_quotas().get("ann@example.com", period_of(began_ms)) == used > 0
+    assert erasure().finish(began_ms + 60_000) == 1
+    assert stores.token_store().of_account(person.account_id) == [] and again.ask().status_code == 200
+
+
+def test_an_admin_deletes_nobody_by_mistake(town: Town) -> None:
+    admin = town.admin()
+    answer = admin.call("DELETE", f"/admin/users/{admin.account_id}")
+    assert (answer.status_code, answer.json["code"]) == (403, "forbidden")
+    assert admin.ask().status_code == 200
+
+
+def test_an_account_is_deleted_once_by_two_admins_at_once(town: Town) -> None:
+    admins, person = [town.admin() for _ in range(2)], town.newcomer()
+    with ThreadPoolExecutor(2) as pool:
+        statuses = sorted(
+            pool.map(lambda one: one.call("DELETE", f"/admin/users/{person.account_id}").status_code, admins)
+        )
+    assert statuses[0] == 204 and statuses[1] in (204, 404)
+    assert town.log_in(person.email).status_code == 401
+
+
+def test_users_are_sorted_across_pages(town: Town) -> None:
+    admin, idle, busy, some = (town.newcomer(role=role) for role in ("admin", "user", "user", "user"))
+    for person in (busy, busy, some):
+        assert person.ask().status_code == 200
+
+    def ids(sort: str, limit: int) -> list[str]:
+        found, cursor = [], ""
+        while cursor is not None:
+            answer = admin.call("GET", f"/admin/users?sort={sort}&limit={limit}&cursor={cursor}")
+            assert answer.status_code == 200, answer.json
+            found += [one["id"] for one in answer.json["data"]]
+            cursor = answer.json["next_cursor"]
+        return found
+
+    assert ids("tokens", 50)[:2] == ids("tokens", 1)[:2] == [busy.account_id, some.account_id]
+    assert set(ids("last_seen", 3)[:2]) == {busy.account_id, some.account_id}
+    for sort in ("created", "cost"):
+        assert sorted(ids(sort, 1)) == sorted(one.account_id for one in (admin, idle, busy, some))
+    for wrong in ("sort=name", "sort=tokens&cursor=x"):
+        assert admin.call("GET", f"/admin/users?{wrong}").status_code == 422
+
+
+def test_too_many_accounts_are_not_sorted(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = town.admin()
+    town.newcomer()
+    monkeypatch.setattr("sluice.services.operations.users.MOST_SORTED", 1)
+    answer = admin.call("GET", "/admin/users?sort=created")
+    assert answer.status_code == 422 and answer.json["errors"][0]["field"] == "sort"
+    assert admin.call("GET", f"/admin/users?sort=created&query={admin.account_id}").status_code == 200

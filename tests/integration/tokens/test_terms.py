@@ -130,6 +130,15 @@ def test_a_token_that_is_not_active_or_not_ones_own_cannot_be_rotated(world: Wor
     assert (late.status_code, late.json["code"]) == (409, "conflict")
 
 
+def test_a_body_that_may_be_empty_may_be_left_out(world: World) -> None:
+    headers = world.login(world.account())
+    token_id = world.issue(headers)["id"]
+    refused = world.client.post(f"/tokens/{token_id}/rotate", headers=headers, data=b"{}")
+    assert refused.status_code == 415
+    assert world.client.post(f"/tokens/{token_id}/rotate", headers=headers).status_code == 201
+    assert world.client.post("/tokens", headers=headers).status_code == 415
+
+
 @pytest.mark.parametrize("grace", [-1, 86_401, "60", 1.5, True, None])
 def test_a_wrong_grace_is_422(world: World, grace: Any) -> None:
     headers = world.login(world.account())

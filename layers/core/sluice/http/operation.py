@@ -106,8 +106,10 @@ def operation(
 
 
 def parse_body(model: type[Model]) -> Model:
-    """Errors: as `json_body`, and ValidationFailed."""
-    return validated(model, json_body())
+    """A body of which every member is optional may be left out. Errors: as `json_body`, and ValidationFailed."""
+    if any(field.is_required() for field in model.model_fields.values()) or asked().mimetype or raw_body():
+        return validated(model, json_body())
+    return validated(model, {})
 
 
 def json_body() -> dict[str, Any]:

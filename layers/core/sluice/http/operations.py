@@ -33,6 +33,12 @@ class UsersQuery(BaseModel):
     limit: int = Field(50, ge=1, le=100)
 
 
+class ListedUsersQuery(UsersQuery):
+    sort: Literal["tokens", "cost", "last_seen", "created"] | None = Field(
+        None, description="most tokens or dollars of this month first, or the latest first"
+    )
+
+
 class UserRow(User):
     status: str = Field(description="`pending` (not verified yet), `active` or `suspended`")
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from sluice.services.operations.health import HealthCheck
     from sluice.services.operations.invitations import Invitations
     from sluice.services.operations.months import Months
+    from sluice.services.operations.removal import Removal
     from sluice.services.operations.remove_factors import FactorRemoval
-    from sluice.services.operations.users import Users
+    from sluice.services.operations.users import SortedUsers, Users
 
 
 @once
@@ -37,10 +38,25 @@ def factor_removal() -> FactorRemoval:
 
 
 @once
+def removal() -> Removal:
+    from sluice.services.operations.removal import Removal
+    from sluice.wiring.accounts import used_quota
+
+    return Removal(stores.account_store(), stores.grant_store(), used_quota(), stores.audit_log())
+
+
+@once
 def all_users() -> Users:
     from sluice.services.operations.users import Users
 
     return Users(stores.account_store())
+
+
+@once
+def sorted_users() -> SortedUsers:
+    from sluice.services.operations.users import SortedUsers
+
+    return SortedUsers(all_users(), months())
 
 
 @once

@@ -20,6 +20,20 @@ def test_requests_one_after_another_use_one_connection(patient: Served) -> None:
             assert client.answer().endswith(b"well")
 
 
+@pytest.mark.parametrize(("path", "size"), [("/refused", 900_000), ("/echo", 2 << 20), ("/echo", 5 << 20)])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_connection_outlives_a_body_that_was_not_read(patient: Served, path: str, size: int, chunked: bool) -> None:
+    body = b"x" * size
+    if chunked:
+        request = head(path, "Transfer-Encoding: chunked") + b"%x\r\n%b\r\n0\r\n\r\n" % (size, body)
+    else:
+        request = head(path, f"Content-Length: {size}") + body
+    with patient.open(request) as client:
+        assert b"Connection: keep-alive" in client.answer()
+        client.sock.sendall(GET)
+        assert client.answer().endswith(b"well")
+
+
 def test_pipelined_requests_are_answered_in_order(patient: Served) -> None:
     posts = [head("/echo", f"Content-Length: {number}") + b"x" * number for number in range(20)]
     with patient.open(

@@ -43,11 +43,13 @@ def judged(claims: Claims) -> Claims:
     if request.method != "POST":
         visitors().current_terms(claims)
         return claims
-    terms = visitors().terms(claims)
-    visit = visitors().charge(terms, client_network(client_address()))
+    terms, network = visitors().terms(claims), client_network(client_address())
+    visit = visitors().charge(terms, network)
+    if not visit.made and (current := visitors().current_terms(claims)) != terms:  # changed since this process saw them
+        terms, visit = current, visitors().charge(current, network)
     g.visit = terms.visitor_rpm, visit.tat_ns
     if not visit.made:
-        visitors().refuse(claims, terms, visit)
+        visitors().refuse(terms, visit)
     return claims
 
 

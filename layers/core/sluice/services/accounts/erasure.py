@@ -34,6 +34,19 @@ SLICE = 1_000  # items erased in one go: some seconds
 SECOND_LOOK_MS = 60_000  # other writes have ended by then; leases show the streams that have not
 
 
+def begin(
+    accounts: AccountStore, grants: GrantStore, quotas: QuotaOfAddress, account: Account, now_ms: int
+) -> Account | None:
+    """Refuse the account's API tokens and sessions from now on; the sweeper erases it if nobody else does. → the
+    account as it is now, None if it has gone meanwhile. Errors: StoreUnavailable, after which it can be repeated."""
+    account_id = account.account_id
+    quotas.leave(account.email_key, *grants.close(account_id), now_ms)
+    leaving = accounts.begin_deletion(account_id, now_ms)
+    if leaving is not None and leaving.email_key != account.email_key:  # a mailed code has moved it since it was read
+        quotas.leave(leaving.email_key, *grants.used(account_id), now_ms)
+    return leaving
+
+
 @dataclass(frozen=True)
 class Erasure:
     """All stores that hold data of an account. Both methods raise StoreUnavailable and can be repeated."""
@@ -55,12 +68,9 @@ class Erasure:
     def delete(self, account: Account, session_id: str, now_ms: int) -> None:
         """The caller's session, `session_id`, ends last, so that the caller can repeat the call after a failure."""
         account_id = account.account_id
-        self.quotas.leave(account.email_key, *self.grants.close(account_id), now_ms)
-        leaving = self.accounts.begin_deletion(account_id, now_ms)
+        leaving = begin(self.accounts, self.grants, self.quotas, account, now_ms)
         if leaving is None:
             return  # a concurrent request has deleted it
-        if leaving.email_key != account.email_key:  # a mailed code has moved it since the account was read
-            self.quotas.leave(leaving.email_key, *self.grants.used(account_id), now_ms)
         self.audit.put(new_event(Action.ACCOUNT_DELETED, actor=account_id, target=account_id, now_ms=now_ms))
         self._erase(account_id, session_id)
         self.accounts.end_deletion(leaving)

@@ -36,9 +36,8 @@ class Visitors:
         """Count one request of the visitor at this network address. Errors: StoreUnavailable."""
         return self.visits.take(visitor_key(terms, network), terms.visitor_rpm, self.gateway.clock())
 
-    def refuse(self, claims: Claims, terms: PublicTerms, visit: Visit) -> NoReturn:
-        """Raises VisitorLimitReached, or InvalidApiToken or AccountSuspended, which come first."""
-        self.gateway.check_caller(claims)
+    def refuse(self, terms: PublicTerms, visit: Visit) -> NoReturn:
+        """Call `current_terms` before, whose errors come first. Raises VisitorLimitReached."""
         charged_ns = buckets.charge_ns(1, terms.visitor_rpm)
         wait_ns = buckets.wait_ns(visit.tat_ns, charged_ns, self.gateway.clock())
         raise VisitorLimitReached(-(-wait_ns // buckets.SECOND_NS), terms.visitor_rpm)
