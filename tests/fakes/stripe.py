@@ -89,6 +89,10 @@ class FakeStripe:
             if one["customer"] == customer and one["status"] not in ENDED
         ]
 
+    def forget_keys(self) -> None:
+        """Of requests, as after 24 hours; and those of test mode are not those of live mode."""
+        self._by_key.clear()
+
     # --- what we ask
 
     def answer(self, method: str, path: str, form: dict[str, str], key: str) -> tuple[int, Any]:
@@ -120,6 +124,8 @@ class FakeStripe:
                 case ["POST", "billing_portal", "sessions"]:
                     url = f"https://billing.stripe.com/p/session/{form['customer']}"
                     return 200, {"id": "bps_1", "object": "billing_portal.session", "url": url}
+                case ["GET" | "DELETE", "customers", _]:  # Stripe names the part of the path so
+                    return 404, _error("No such customer", "resource_missing", "id")
             return 404, _error("No such customer", "resource_missing", "customer")
 
     def _new_customer(self, form: dict[str, str], key: str) -> Any:

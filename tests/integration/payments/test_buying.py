@@ -219,6 +219,21 @@ def test_a_customer_that_is_gone_already_holds_no_deletion_up(shop: Shop) -> Non
     assert erasure().finish(deleted(shop, headers)) == 1
 
 
+def test_customers_of_test_mode_are_unknown_to_the_live_key(shop: Shop) -> None:
+    """The owner has tried it all with a test key: who bought then can buy again, and can leave."""
+    account, headers, page_id = shop.begin()
+    shop.stripe.pay(page_id)
+    shop.ask(headers)
+    shop.stripe.customers.clear()
+    shop.stripe.subscriptions.clear()
+    shop.stripe.pages.clear()
+    shop.stripe.forget_keys()
+    shop.ask(headers)
+    assert list(shop.stripe.customers) == [shop.payer(account).customer] and shop.plan(headers) == "free"
+    shop.stripe.customers.clear()
+    assert erasure().finish(deleted(shop, headers)) == 1
+
+
 def test_nobody_begins_to_pay_for_an_account_that_ends(shop: Shop) -> None:
     """The deletion comes between the customer and its note: no page was opened, and the customer pays for nothing."""
     account, headers = shop.account()

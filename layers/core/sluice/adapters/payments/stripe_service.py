@@ -26,6 +26,7 @@ TOLERANCE_SECONDS = 300
 PLAN = "sluice_plan"  # in the metadata of a Checkout page
 MOST_PAGES = 100
 MISSING = "resource_missing"
+NAMES_CUSTOMER = ("id", "customer")  # in the path, and in what is sent; what else may be missing has other names
 LANGUAGES = {"en": "en", "ja": "ja", "zh-Hant": "zh-TW"}  # ours → Stripe's
 
 stripe.enable_telemetry = False  # it would tell Stripe of this machine, and of the time of each call
@@ -138,7 +139,7 @@ class Stripe:
     def notice(self, body: bytes, signature: str) -> Notice:
         try:
             stripe.WebhookSignature.verify_header(body, signature, self._secret(), TOLERANCE_SECONDS)
-        except (stripe.SignatureVerificationError, UnicodeDecodeError) as exc:
+        except (stripe.SignatureVerificationError, UnicodeDecodeError, TypeError) as exc:  # TypeError: not ASCII
             log.warning("an event that Stripe did not sign: %s", type(exc).__name__)
             raise NotAuthenticated("The signature is not Stripe's, or it is older than five minutes.") from exc
         except Unavailable as exc:
@@ -174,7 +175,7 @@ def answering() -> Iterator[None]:
     try:
         yield
     except stripe.InvalidRequestError as exc:
-        if exc.code == MISSING and "customer" in (exc.param or "id"):
+        if exc.code == MISSING and exc.param in NAMES_CUSTOMER:
             raise NoCustomer() from exc
         log.error("Stripe refused: %s", exc.user_message or exc)
         raise PaymentUnavailable() from exc
