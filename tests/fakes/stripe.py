@@ -21,14 +21,15 @@ ENDED = ("canceled", "incomplete_expired")
 
 
 class FakeStripe:
-    """`asked`: how often each call was made. `down`: every call gets 500. `slow`: called when it is
-    decided what the answer will be, before it is sent."""
+    """`asked`: how often each call was made. `busy`: pages that are not closed when asked. `down`: every call gets 500.
+    `slow`: called when it is decided what the answer will be, before it is sent."""
 
     def __init__(self) -> None:
         self.customers: dict[str, dict[str, Any]] = {}
         self.subscriptions: dict[str, dict[str, Any]] = {}
         self.pages: dict[str, dict[str, Any]] = {}
         self.asked: Counter[str] = Counter()
+        self.busy: set[str] = set()
         self.down = False
         self.slow: Callable[[str], None] = lambda call: None
         self._by_key: dict[str, str] = {}
@@ -116,6 +117,10 @@ class FakeStripe:
                     return 200, {"object": "list", "data": found, "has_more": False}
                 case ["POST", "checkout", "sessions"]:
                     return 200, self._new_page(form)
+                case ["GET", "checkout", "sessions", page]:
+                    return 200, self.pages[page]
+                case ["POST", "checkout", "sessions", page, "expire"] if page in self.busy:
+                    return 400, _error("This Session is being paid.", None, None)
                 case ["POST", "checkout", "sessions", page, "expire"] if self.pages[page]["status"] == "open":
                     self.pages[page]["status"] = "expired"
                     return 200, self.pages[page]
@@ -149,7 +154,7 @@ class FakeStripe:
             "customer": form["customer"],
             "price": form["line_items[0][price]"],
             "client_reference_id": form["client_reference_id"],
-            "metadata": {name: form[f"metadata[{name}]"] for name in ("sluice_account", "sluice_plan")},
+            "metadata": {name: form[f"metadata[{name}]"] for name in ("sluice_account", "sluice_price")},
         }
         return self.pages[made]
 

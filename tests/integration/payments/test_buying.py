@@ -63,6 +63,38 @@ def test_another_tab_gets_the_same_page_and_another_plan_closes_it(shop: Shop) -
     assert len(shop.stripe.live(customer)) == 1
 
 
+def test_an_open_page_that_sells_an_older_price_is_closed(shop: Shop) -> None:
+    """Who paid there would have no plan, because the price is of none any more."""
+    _, headers, first = shop.begin()
+    shop.configure(plans=[one | ({"stripe_price": "price_new"} if one["name"] == "pro" else {}) for one in PLANS])
+    second = shop.ask(headers)
+    assert [shop.stripe.pages[one]["status"] for one in (first, second)] == ["expired", "open"]
+    assert shop.stripe.pages[second]["price"] == "price_new"
+
+
+def test_a_page_that_cannot_be_closed_just_now_is_not_the_first_of_two(shop: Shop) -> None:
+    """Somebody is paying there: Stripe closes it as little as it says that it is paid."""
+    account, headers, first = shop.begin()
+    shop.stripe.busy.add(first)
+    assert shop.post("/account/plan", headers, {"plan": "team"}).status_code == 503
+    assert list(shop.stripe.pages) == [first]
+    shop.stripe.busy.clear()
+    shop.stripe.pay(first)
+    assert "billing" in shop.post("/account/plan", headers, {"plan": "team"}).json["url"]
+    assert shop.payer(account).paid == "pro"
+
+
+@pytest.mark.parametrize("status", ["unpaid", "paused"])
+def test_who_has_a_subscription_that_may_live_again_gets_no_second_one(shop: Shop, status: str) -> None:
+    """An unpaid invoice that is paid later would make both cost money: the portal has that invoice, and the end."""
+    _, headers, page_id = shop.begin()
+    subscription = shop.stripe.pay(page_id)
+    shop.stripe.change(subscription, status=status)
+    assert "billing" in shop.post("/account/plan", headers, {"plan": "pro"}).json["url"] and shop.plan(headers) == "free"
+    shop.stripe.change(subscription, status="incomplete")  # of a first payment that failed: Stripe ends it in a day
+    assert shop.ask(headers) in shop.stripe.pages
+
+
 @pytest.mark.parametrize("plans", [("pro",) * 6, ("pro", "team") * 3])
 def test_windows_at_once_never_leave_two_open_pages_that_somebody_knows(shop: Shop, plans: tuple[str, ...]) -> None:
     """Each window that got an address tries to pay there at once; at most one can."""

@@ -127,16 +127,16 @@ class Payments:
             if not payer.customer:
                 payer = self._new_customer(payer)
             try:
-                kept = self._closed_but(payer, plan)
+                kept = self._closed_but(payer, price)
                 found = self.service().subscriptions(payer.customer)  # afterwards: a page that was paid is closed
             except NoCustomer:
                 self._new_customer(payer)
                 continue
-            pays = any(one.is_live for one in found)
+            pays = any(one.may_cost for one in found)
             if pays and kept:
                 self.service().expire(kept.checkout_id)
             elif not pays and not kept:
-                kept = self.service().new_checkout(payer, plan, price, back, language)
+                kept = self.service().new_checkout(payer, price, back, language)
             if self._followed(payer, found):
                 return kept.url if kept and not pays else self.service().portal(payer.customer, back, language)
         raise Conflict("This is being changed in another window. Try again in a moment.")
@@ -150,11 +150,11 @@ class Payments:
             (FieldProblem("plan", phrase("No such plan is sold. These are: %(plans)s.", plans=sold)),)
         )
 
-    def _closed_but(self, payer: Payer, plan: str) -> Checkout | None:
-        """Closes the account's open pages but one of this plan, which is returned."""
+    def _closed_but(self, payer: Payer, price: str) -> Checkout | None:
+        """Closes the account's open pages but one of this price, which is returned."""
         kept: Checkout | None = None
         for one in self.service().open_checkouts(payer.customer):
-            if one.plan == plan and one.url and kept is None:
+            if one.price == price and one.url and kept is None:
                 kept = one
             else:
                 self.service().expire(one.checkout_id)

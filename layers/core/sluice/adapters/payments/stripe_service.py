@@ -23,7 +23,7 @@ log = logging.getLogger("sluice.payments")
 MAX_BYTES = 1_048_576
 BOUNDS = outgoing.Bounds(connect_seconds=2.0, seconds=5.0, most_bytes=MAX_BYTES + 1)
 TOLERANCE_SECONDS = 300
-PLAN = "sluice_plan"  # in the metadata of a Checkout page
+PRICE = "sluice_price"  # in the metadata of a Checkout page
 MOST_PAGES = 100
 MISSING = "resource_missing"
 NAMES_CUSTOMER = ("id", "customer")  # in the path, and in what is sent; what else may be missing has other names
@@ -102,8 +102,8 @@ class Stripe:
             found = self._v1.checkout.sessions.list({"customer": customer, "status": "open", "limit": MOST_PAGES})
             return [_checkout(one) for one in found.to_dict()["data"]]
 
-    def new_checkout(self, payer: Payer, plan: str, price: str, back: str, language: str) -> Checkout:
-        about = {ACCOUNT: payer.account_id, PLAN: plan}
+    def new_checkout(self, payer: Payer, price: str, back: str, language: str) -> Checkout:
+        about = {ACCOUNT: payer.account_id, PRICE: price}
         wanted: Any = {
             "mode": "subscription",
             "customer": payer.customer,
@@ -118,11 +118,16 @@ class Stripe:
         with answering():
             # The library makes an idempotency key of its own: one of ours would bring back a page that was closed.
             made = self._v1.checkout.sessions.create(wanted).to_dict()
-            return Checkout(str(made["id"]), plan, _address(made))
+            return Checkout(str(made["id"]), price, _address(made))
 
     def expire(self, checkout_id: str) -> None:
-        with answering(), but_for_wrong_state():
-            self._v1.checkout.sessions.expire(checkout_id)
+        with answering():
+            pages = self._v1.checkout.sessions
+            try:
+                pages.expire(checkout_id)
+            except stripe.InvalidRequestError:  # it is not open any more, which is all that is wanted; or it is
+                if pages.retrieve(checkout_id).to_dict()["status"] == "open":
+                    raise
 
     def portal(self, customer: str, back: str, language: str) -> str:
         wanted: Any = {"customer": customer, "return_url": back, "locale": LANGUAGES.get(language, "auto")}
@@ -160,7 +165,7 @@ def _subscription(one: Mapping[str, Any]) -> Subscription:
 
 
 def _checkout(one: Mapping[str, Any]) -> Checkout:
-    return Checkout(str(one["id"]), str((one.get("metadata") or {}).get(PLAN, "")), str(one.get("url") or ""))
+    return Checkout(str(one["id"]), str((one.get("metadata") or {}).get(PRICE, "")), str(one.get("url") or ""))
 
 
 def _address(one: Mapping[str, Any]) -> str:
@@ -185,12 +190,3 @@ def answering() -> Iterator[None]:
     except (Unavailable, LookupError, TypeError, ValueError, AttributeError) as exc:
         log.error("Stripe cannot be asked, or its answer is of no use: %s", type(exc).__name__)
         raise PaymentUnavailable() from exc
-
-
-@contextmanager
-def but_for_wrong_state() -> Iterator[None]:
-    """A page that was paid, or has expired, is not open any more, which is all that is wanted."""
-    try:
-        yield
-    except stripe.InvalidRequestError as exc:
-        log.info("a page of Stripe's was closed already: %s", exc.code)
