@@ -295,6 +295,20 @@ def test_an_admins_change_in_between_is_not_overwritten_unseen(shop: Shop) -> No
     assert shop.changes(account) == [("stripe", "gift", "pro")] and shop.plan(headers) == "pro"
 
 
+def test_who_began_to_pay_after_the_backup_is_found_by_the_next_event(shop: Shop) -> None:
+    """The store was restored as it was before, and Stripe was not."""
+    account, headers, page_id = shop.begin()
+    shown = shop.stripe.subscriptions[shop.stripe.pay(page_id)]
+    customer = shop.payer(account).customer
+    stores.payer_store().forget(account.account_id)
+    invoice = about("invoice.paid", {}, shown)
+    assert [shop.send("invoice.paid", invoice) for _ in range(2)] == [204, 204]
+    assert shop.plan(headers) == "pro" and shop.payer(account).customer == customer
+    stores.payer_store().forget(account.account_id)
+    stores.grant_store().close(account.account_id)  # as of a deleted account
+    assert shop.send("invoice.paid", invoice) == 204 and shop.payer(account).customer == ""
+
+
 def test_a_deleted_customer_pays_for_nothing(shop: Shop) -> None:
     """The owner deletes one in Stripe's dashboard."""
     account, headers, page_id = shop.begin()

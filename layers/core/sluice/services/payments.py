@@ -53,8 +53,21 @@ class Payments:
         if not notice.matters:
             return
         account_id = notice.account_id or (self._account_of(notice.customer) if notice.customer else "")
-        if not is_id("usr_", account_id) or not self.follow(account_id):
+        known = is_id("usr_", account_id) and (self.follow(account_id) or self._recalled(account_id, notice.customer))
+        if not known:
             log.info("an event of no account here", extra={"kind": notice.kind})
+
+    def _recalled(self, account_id: str, customer: str) -> bool:
+        """The customer of an account whose store was restored as it was before there was one: else who pays would have
+        no plan, and would pay twice by the next customer. → whether it is this account's."""
+        payer = self.payers.payer(account_id)
+        if payer is None or payer.customer or not customer or self._account_of(customer) != account_id:
+            return False
+        try:
+            self.payers.begin(payer, customer)
+        except Conflict:  # by another event; or the account is suspended or being deleted
+            return False
+        return self.follow(account_id)
 
     def _account_of(self, customer: str) -> str:
         try:
