@@ -108,30 +108,29 @@ class FakeStripe:
                 ):
                     self.delete(customer)
                     return 200, self.customers[customer]
-                case ["GET", "checkout", "sessions"]:
-                    found = [
-                        one
-                        for one in self.pages.values()
-                        if (one["customer"], one["status"]) == (form["customer"], form["status"])
-                    ]
-                    return 200, {"object": "list", "data": found, "has_more": False}
-                case ["POST", "checkout", "sessions"]:
-                    return 200, self._new_page(form)
-                case ["GET", "checkout", "sessions", page]:
-                    return 200, self.pages[page]
-                case ["POST", "checkout", "sessions", page, "expire"] if page in self.busy:
-                    return 400, _error("This Session is being paid.", None, None)
-                case ["POST", "checkout", "sessions", page, "expire"] if self.pages[page]["status"] == "open":
-                    self.pages[page]["status"] = "expired"
-                    return 200, self.pages[page]
-                case ["POST", "checkout", "sessions", _, "expire"]:
-                    return 400, _error("This Session is not open.", None, None)
+                case [_, "checkout", "sessions", *page]:
+                    return self._of_page(method, page, form)
                 case ["POST", "billing_portal", "sessions"]:
                     url = f"https://billing.stripe.com/p/session/{form['customer']}"
                     return 200, {"id": "bps_1", "object": "billing_portal.session", "url": url}
                 case ["GET" | "DELETE", "customers", _]:  # Stripe names the part of the path so
                     return 404, _error("No such customer", "resource_missing", "id")
             return 404, _error("No such customer", "resource_missing", "customer")
+
+    def _of_page(self, method: str, page: list[str], form: dict[str, str]) -> tuple[int, Any]:
+        match [method, *page]:
+            case ["GET"]:
+                wanted = form["customer"], form["status"]
+                found = [one for one in self.pages.values() if (one["customer"], one["status"]) == wanted]
+                return 200, {"object": "list", "data": found, "has_more": False}
+            case ["GET", made]:
+                return 200, self.pages[made]
+            case ["POST", made, "expire"]:
+                if made in self.busy or self.pages[made]["status"] != "open":
+                    return 400, _error("This Session is not open, or is being paid.", None, None)
+                self.pages[made]["status"] = "expired"
+                return 200, self.pages[made]
+        return 200, self._new_page(form)
 
     def _new_customer(self, form: dict[str, str], key: str) -> Any:
         if key not in self._by_key:

@@ -38,7 +38,7 @@ class Subscription:
     @property
     def may_cost(self) -> bool:
         """Now, or once an unpaid invoice is paid. Stripe itself ends one that never began, `incomplete`, in a day."""
-        return self.status != "incomplete"
+        return self.status not in ("incomplete", "incomplete_expired", "canceled")
 
 
 @dataclass(frozen=True)

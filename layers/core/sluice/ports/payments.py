@@ -41,8 +41,8 @@ class PaymentService(Protocol):
         """`back`: our page that its own leads back to. `language`: of its page, or empty."""
 
     def expire(self, checkout_id: str) -> None:
-        """From then on it cannot be paid. No error if it has been paid, or has expired. Errors: PaymentUnavailable, also
-        where it stays open, because somebody is paying there."""
+        """From then on it cannot be paid. No error if it has been paid, or has expired.
+        PaymentUnavailable also where it stays open, because somebody is paying there."""
 
     def portal(self, customer: str, back: str, language: str) -> str:
         """→ its address: cards, invoices, another plan, the end of the subscription."""
