@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from sluice.adapters.gateway import upstream_keys
+from sluice.domain.accounts.audit import OPERATOR
 from sluice.domain.errors import Conflict, StoreUnavailable
+from sluice.domain.settings.versions import InForce, StoredSettings
 from sluice.services.accounts.erasure import SECOND_LOOK_MS
 from sluice.wiring import peers, stores
 from sluice.wiring.accounts import erasure
 from sluice.wiring.payments import payments
+from sluice.wiring.settings import settings_in_force
 from tests.fakes.stripe import KEY, SECRET, TEAM
 from tests.integration.accounts.providers.house import at_once
 from tests.integration.accounts.world import PASSWORD
@@ -244,6 +247,27 @@ def test_an_account_deletes_itself_where_the_key_was_taken_away(shop: Shop, capl
     shop.configure(sells=False)
     assert erasure().finish(deleted(shop, headers)) == 1
     assert customer in caplog.text and shop.payer(account).customer == ""
+
+
+@pytest.mark.parametrize("fault", ["away", "of a newer Sluice"])
+def test_settings_that_cannot_be_read_are_not_settings_without_payment(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Of a sweeper that has just started. Else its customer would be forgotten, and charged for ever."""
+    account, headers, page_id = shop.begin()
+    subscription = shop.stripe.pay(page_id)
+    customer, later_ms = shop.payer(account).customer, deleted(shop, headers)
+
+    def newest(count: int) -> list[StoredSettings]:
+        if fault == "away":
+            raise StoreUnavailable()
+        return [StoredSettings(1_000, '{"payment": {"new": 1}}', 1, OPERATOR)]
+
+    monkeypatch.setattr(stores.settings_store(), "newest", newest)
+    monkeypatch.setattr(settings_in_force(), "_known", InForce())
+    monkeypatch.setattr(settings_in_force(), "_looked_s", float("-inf"))
+    assert erasure().finish(later_ms) == 0 and shop.payer(account).customer == customer
+    assert shop.stripe.subscriptions[subscription]["status"] == "active"
 
 
 def test_a_customer_that_is_gone_already_holds_no_deletion_up(shop: Shop) -> None:

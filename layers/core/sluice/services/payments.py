@@ -202,8 +202,11 @@ class Payments:
         payer = self.payers.payer(account_id)
         if payer is None or not payer.customer:
             return
+        terms = self.terms()  # read now, because a process that could not read any settings yet knows of no payment
         try:
             self.service().delete_customer(payer.customer)
-        except NoPayment:
+        except NoPayment as exc:
+            if terms.version != terms.newest:  # which is broken, and may name one
+                raise PaymentUnavailable() from exc
             log.error("no payment is set up any more: delete the customer %s at Stripe", payer.customer)
         self.payers.forget(account_id)
