@@ -249,6 +249,18 @@ def test_an_account_deletes_itself_where_the_key_was_taken_away(shop: Shop, capl
     assert customer in caplog.text and shop.payer(account).customer == ""
 
 
+def test_an_account_with_much_to_erase_is_charged_no_longer_for_that(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, headers, page_id = shop.begin()
+    shop.stripe.pay(page_id)
+    customer, later_ms = shop.payer(account).customer, deleted(shop, headers)
+    monkeypatch.setattr(stores.content_store(), "erase_account", lambda account_id, limit: False)
+    turns = iter([True, False])
+    assert erasure().finish(later_ms, lambda: next(turns)) == 0
+    assert shop.stripe.live(customer) == []
+
+
 @pytest.mark.parametrize("fault", ["away", "of a newer Sluice"])
 def test_settings_that_cannot_be_read_are_not_settings_without_payment(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, fault: str
