@@ -173,6 +173,15 @@ def test_a_stripe_that_is_away_or_wrong_is_a_503_that_loses_nothing(
     assert shop.post("/account/plan", headers, {"plan": "pro"}).status_code == 503
 
 
+def test_the_log_says_what_stripe_refuses_and_no_address(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    _, headers = shop.account("ann@example.com")
+    for param, message in (("email", "Invalid email address: ann@example.com"), ("customer_x", "No portal yet.")):
+        told = {"type": "invalid_request_error", "message": message, "code": "a_code", "param": param}
+        shop.stripe.answer = lambda *_, told=told: (400, {"error": told})  # type: ignore[method-assign,misc]
+        assert shop.post("/account/plan", headers, {"plan": "pro"}).status_code == 503
+    assert "ann@" not in caplog.text and "a_code" in caplog.text and "No portal yet." in caplog.text
+
+
 @pytest.mark.parametrize(
     "answer", [b"", b"no json", b"[]", b"{}", b'{"id": 1, "url": "javascript:x"}', b"x" * 1_100_000]
 )

@@ -182,7 +182,8 @@ def answering() -> Iterator[None]:
     except stripe.InvalidRequestError as exc:
         if exc.code == MISSING and exc.param in NAMES_CUSTOMER:
             raise NoCustomer() from exc
-        log.error("Stripe refused: %s", exc.user_message or exc)
+        quotes_address = exc.param == "email"
+        log.error("Stripe refused: %s", exc.code if quotes_address else exc.user_message or exc)
         raise PaymentUnavailable() from exc
     except stripe.StripeError as exc:
         log.warning("Stripe did not answer: %s %s", type(exc).__name__, exc.code or exc.http_status or "")
