@@ -21,14 +21,15 @@ ENDED = ("canceled", "incomplete_expired")
 
 
 class FakeStripe:
-    """`asked`: how often each call was made. `down`: every call gets 500. `slow`: called when it is
-    decided what the answer will be, before it is sent."""
+    """`asked`: how often each call was made. `busy`: pages that are not closed when asked. `down`: every call gets 500.
+    `slow`: called when it is decided what the answer will be, before it is sent."""
 
     def __init__(self) -> None:
         self.customers: dict[str, dict[str, Any]] = {}
         self.subscriptions: dict[str, dict[str, Any]] = {}
         self.pages: dict[str, dict[str, Any]] = {}
         self.asked: Counter[str] = Counter()
+        self.busy: set[str] = set()
         self.down = False
         self.slow: Callable[[str], None] = lambda call: None
         self._by_key: dict[str, str] = {}
@@ -89,6 +90,10 @@ class FakeStripe:
             if one["customer"] == customer and one["status"] not in ENDED
         ]
 
+    def forget_keys(self) -> None:
+        """Of requests, as after 24 hours; and those of test mode are not those of live mode."""
+        self._by_key.clear()
+
     # --- what we ask
 
     def answer(self, method: str, path: str, form: dict[str, str], key: str) -> tuple[int, Any]:
@@ -103,24 +108,29 @@ class FakeStripe:
                 ):
                     self.delete(customer)
                     return 200, self.customers[customer]
-                case ["GET", "checkout", "sessions"]:
-                    found = [
-                        one
-                        for one in self.pages.values()
-                        if (one["customer"], one["status"]) == (form["customer"], form["status"])
-                    ]
-                    return 200, {"object": "list", "data": found, "has_more": False}
-                case ["POST", "checkout", "sessions"]:
-                    return 200, self._new_page(form)
-                case ["POST", "checkout", "sessions", page, "expire"] if self.pages[page]["status"] == "open":
-                    self.pages[page]["status"] = "expired"
-                    return 200, self.pages[page]
-                case ["POST", "checkout", "sessions", _, "expire"]:
-                    return 400, _error("This Session is not open.", None, None)
+                case [_, "checkout", "sessions", *page]:
+                    return self._of_page(method, page, form)
                 case ["POST", "billing_portal", "sessions"]:
                     url = f"https://billing.stripe.com/p/session/{form['customer']}"
                     return 200, {"id": "bps_1", "object": "billing_portal.session", "url": url}
+                case ["GET" | "DELETE", "customers", _]:  # Stripe names the part of the path so
+                    return 404, _error("No such customer", "resource_missing", "id")
             return 404, _error("No such customer", "resource_missing", "customer")
+
+    def _of_page(self, method: str, page: list[str], form: dict[str, str]) -> tuple[int, Any]:
+        match [method, *page]:
+            case ["GET"]:
+                wanted = form["customer"], form["status"]
+                found = [one for one in self.pages.values() if (one["customer"], one["status"]) == wanted]
+                return 200, {"object": "list", "data": found, "has_more": False}
+            case ["GET", made]:
+                return 200, self.pages[made]
+            case ["POST", made, "expire"]:
+                if made in self.busy or self.pages[made]["status"] != "open":
+                    return 400, _error("This Session is not open, or is being paid.", None, None)
+                self.pages[made]["status"] = "expired"
+                return 200, self.pages[made]
+        return 200, self._new_page(form)
 
     def _new_customer(self, form: dict[str, str], key: str) -> Any:
         if key not in self._by_key:
@@ -143,7 +153,7 @@ class FakeStripe:
             "customer": form["customer"],
             "price": form["line_items[0][price]"],
             "client_reference_id": form["client_reference_id"],
-            "metadata": {name: form[f"metadata[{name}]"] for name in ("sluice_account", "sluice_plan")},
+            "metadata": {name: form[f"metadata[{name}]"] for name in ("sluice_account", "sluice_price")},
         }
         return self.pages[made]
 

@@ -52,8 +52,8 @@ def test_each_call_has_the_form_that_stripe_wants(stripe_mock: Running) -> None:
     (page,) = stripe.open_checkouts(customer)
     assert page.url.startswith("https://checkout.stripe.com/")
     for language in ("en", "ja", "zh-Hant", ""):  # stripe-mock knows the languages that Stripe has
-        made = stripe.new_checkout(Payer("usr_1", customer), "pro", PRICE, BACK, language)
-        assert made.plan == "pro" and made.url.startswith("https://checkout.stripe.com/")
+        made = stripe.new_checkout(Payer("usr_1", customer), PRICE, BACK, language)
+        assert made.price == PRICE and made.url.startswith("https://checkout.stripe.com/")
         assert stripe.portal(customer, BACK, language).startswith("https://")
     stripe.expire(page.checkout_id)
     stripe.delete_customer(customer)

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from sluice.adapters.gateway import upstream_keys
+from sluice.domain.accounts.audit import OPERATOR
 from sluice.domain.errors import Conflict, StoreUnavailable
+from sluice.domain.settings.versions import InForce, StoredSettings
 from sluice.services.accounts.erasure import SECOND_LOOK_MS
 from sluice.wiring import peers, stores
 from sluice.wiring.accounts import erasure
 from sluice.wiring.payments import payments
+from sluice.wiring.settings import settings_in_force
 from tests.fakes.stripe import KEY, SECRET, TEAM
 from tests.integration.accounts.providers.house import at_once
 from tests.integration.accounts.world import PASSWORD
@@ -61,6 +64,39 @@ def test_another_tab_gets_the_same_page_and_another_plan_closes_it(shop: Shop) -
     assert "billing" in answer.json["url"]
     (customer,) = shop.stripe.customers
     assert len(shop.stripe.live(customer)) == 1
+
+
+def test_an_open_page_that_sells_an_older_price_is_closed(shop: Shop) -> None:
+    """Who paid there would have no plan, because the price is of none any more."""
+    _, headers, first = shop.begin()
+    shop.configure(plans=[one | ({"stripe_price": "price_new"} if one["name"] == "pro" else {}) for one in PLANS])
+    second = shop.ask(headers)
+    assert [shop.stripe.pages[one]["status"] for one in (first, second)] == ["expired", "open"]
+    assert shop.stripe.pages[second]["price"] == "price_new"
+
+
+def test_a_page_that_cannot_be_closed_just_now_is_not_the_first_of_two(shop: Shop) -> None:
+    """Somebody is paying there: Stripe closes it as little as it says that it is paid."""
+    account, headers, first = shop.begin()
+    shop.stripe.busy.add(first)
+    assert shop.post("/account/plan", headers, {"plan": "team"}).status_code == 503
+    assert list(shop.stripe.pages) == [first]
+    shop.stripe.busy.clear()
+    shop.stripe.pay(first)
+    assert "billing" in shop.post("/account/plan", headers, {"plan": "team"}).json["url"]
+    assert shop.payer(account).paid == "pro"
+
+
+@pytest.mark.parametrize("status", ["unpaid", "paused"])
+def test_who_has_a_subscription_that_may_live_again_gets_no_second_one(shop: Shop, status: str) -> None:
+    """An unpaid invoice that is paid later would make both cost money: the portal has that invoice, and the end."""
+    _, headers, page_id = shop.begin()
+    subscription = shop.stripe.pay(page_id)
+    shop.stripe.change(subscription, status=status)
+    assert "billing" in shop.post("/account/plan", headers, {"plan": "pro"}).json["url"]
+    assert shop.plan(headers) == "free"
+    shop.stripe.change(subscription, status="incomplete")  # of a first payment that failed: Stripe ends it in a day
+    assert shop.ask(headers) in shop.stripe.pages
 
 
 @pytest.mark.parametrize("plans", [("pro",) * 6, ("pro", "team") * 3])
@@ -135,6 +171,15 @@ def test_a_stripe_that_is_away_or_wrong_is_a_503_that_loses_nothing(
     assert "sk_test" not in caplog.text and SECRET not in caplog.text and KEY not in caplog.text
     shop.configure(api="http://127.0.0.1:9")
     assert shop.post("/account/plan", headers, {"plan": "pro"}).status_code == 503
+
+
+def test_the_log_says_what_stripe_refuses_and_no_address(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    _, headers = shop.account("ann@example.com")
+    for param, message in (("email", "Invalid email address: ann@example.com"), ("customer_x", "No portal yet.")):
+        told = {"type": "invalid_request_error", "message": message, "code": "a_code", "param": param}
+        shop.stripe.answer = lambda *_, told=told: (400, {"error": told})  # type: ignore[method-assign,misc]
+        assert shop.post("/account/plan", headers, {"plan": "pro"}).status_code == 503
+    assert "ann@" not in caplog.text and "a_code" in caplog.text and "No portal yet." in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -213,9 +258,57 @@ def test_an_account_deletes_itself_where_the_key_was_taken_away(shop: Shop, capl
     assert customer in caplog.text and shop.payer(account).customer == ""
 
 
+def test_an_account_with_much_to_erase_is_charged_no_longer_for_that(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, headers, page_id = shop.begin()
+    shop.stripe.pay(page_id)
+    customer, later_ms = shop.payer(account).customer, deleted(shop, headers)
+    monkeypatch.setattr(stores.content_store(), "erase_account", lambda account_id, limit: False)
+    turns = iter([True, False])
+    assert erasure().finish(later_ms, lambda: next(turns)) == 0
+    assert shop.stripe.live(customer) == []
+
+
+@pytest.mark.parametrize("fault", ["away", "of a newer Sluice"])
+def test_settings_that_cannot_be_read_are_not_settings_without_payment(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Of a sweeper that has just started. Else its customer would be forgotten, and charged for ever."""
+    account, headers, page_id = shop.begin()
+    subscription = shop.stripe.pay(page_id)
+    customer, later_ms = shop.payer(account).customer, deleted(shop, headers)
+
+    def newest(count: int) -> list[StoredSettings]:
+        if fault == "away":
+            raise StoreUnavailable()
+        return [StoredSettings(1_000, '{"payment": {"new": 1}}', 1, OPERATOR)]
+
+    monkeypatch.setattr(stores.settings_store(), "newest", newest)
+    monkeypatch.setattr(settings_in_force(), "_known", InForce())
+    monkeypatch.setattr(settings_in_force(), "_looked_s", float("-inf"))
+    assert erasure().finish(later_ms) == 0 and shop.payer(account).customer == customer
+    assert shop.stripe.subscriptions[subscription]["status"] == "active"
+
+
 def test_a_customer_that_is_gone_already_holds_no_deletion_up(shop: Shop) -> None:
     account, headers, _ = shop.begin()
     shop.stripe.delete(shop.payer(account).customer)
+    assert erasure().finish(deleted(shop, headers)) == 1
+
+
+def test_customers_of_test_mode_are_unknown_to_the_live_key(shop: Shop) -> None:
+    """The owner has tried it all with a test key: who bought then can buy again, and can leave."""
+    account, headers, page_id = shop.begin()
+    shop.stripe.pay(page_id)
+    shop.ask(headers)
+    shop.stripe.customers.clear()
+    shop.stripe.subscriptions.clear()
+    shop.stripe.pages.clear()
+    shop.stripe.forget_keys()
+    shop.ask(headers)
+    assert list(shop.stripe.customers) == [shop.payer(account).customer] and shop.plan(headers) == "free"
+    shop.stripe.customers.clear()
     assert erasure().finish(deleted(shop, headers)) == 1
 
 

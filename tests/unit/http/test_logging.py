@@ -205,7 +205,8 @@ def test_configuring_twice_logs_once_and_quietens_libraries(monkeypatch: pytest.
         err = io.StringIO()
         monkeypatch.setattr(sys, "stderr", err)
         logging.getLogger("sluice.test").info("hello")
-        logging.getLogger("botocore.endpoint").info("body of a request")
+        for library in ("botocore.endpoint", "stripe"):
+            logging.getLogger(library).info("body of a request")
         assert [json.loads(line)["message"] for line in err.getvalue().splitlines()] == ["hello"]
     finally:
         root.handlers[:], root.level = before, level

@@ -35,13 +35,18 @@ class Subscription:
     def is_live(self) -> bool:
         return self.status in LIVE
 
+    @property
+    def may_cost(self) -> bool:
+        """Now, or once an unpaid invoice is paid. Stripe itself ends one that never began, `incomplete`, in a day."""
+        return self.status not in ("incomplete", "incomplete_expired", "canceled")
+
 
 @dataclass(frozen=True)
 class Checkout:
-    """An open page of the payment service. `plan`: which it sells."""
+    """An open page of the payment service. `price`: which it sells."""
 
     checkout_id: str
-    plan: str
+    price: str
     url: str
 
 

@@ -150,5 +150,5 @@ def configure(level: str | int = logging.INFO, environment: Mapping[str, str] = 
     logging._srcfile = None
     for handler in logging.getLogger("gunicorn.error").handlers:  # it reports failures outside a request
         handler.setFormatter(JsonFormatter())
-    for noisy in ("botocore", "urllib3", "werkzeug"):  # below WARNING they log bodies and headers
+    for noisy in ("botocore", "stripe", "urllib3", "werkzeug"):  # below WARNING they log bodies and headers
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -37,11 +37,12 @@ class PaymentService(Protocol):
 
     def open_checkouts(self, customer: str) -> Sequence[Checkout]: ...
 
-    def new_checkout(self, payer: Payer, plan: str, price: str, back: str, language: str) -> Checkout:
+    def new_checkout(self, payer: Payer, price: str, back: str, language: str) -> Checkout:
         """`back`: our page that its own leads back to. `language`: of its page, or empty."""
 
     def expire(self, checkout_id: str) -> None:
-        """From then on it cannot be paid. No error if it has been paid, or has expired."""
+        """From then on it cannot be paid. No error if it has been paid, or has expired.
+        PaymentUnavailable also where it stays open, because somebody is paying there."""
 
     def portal(self, customer: str, back: str, language: str) -> str:
         """→ its address: cards, invoices, another plan, the end of the subscription."""

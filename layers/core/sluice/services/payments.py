@@ -53,8 +53,21 @@ class Payments:
         if not notice.matters:
             return
         account_id = notice.account_id or (self._account_of(notice.customer) if notice.customer else "")
-        if not is_id("usr_", account_id) or not self.follow(account_id):
+        known = is_id("usr_", account_id) and (self.follow(account_id) or self._recalled(account_id, notice.customer))
+        if not known:
             log.info("an event of no account here", extra={"kind": notice.kind})
+
+    def _recalled(self, account_id: str, customer: str) -> bool:
+        """The customer of an account whose store was restored as it was before there was one: else who pays would have
+        no plan, and would pay twice by the next customer. → whether it is this account's."""
+        payer = self.payers.payer(account_id)
+        if payer is None or payer.customer or not customer or self._account_of(customer) != account_id:
+            return False
+        try:
+            self.payers.begin(payer, customer)
+        except Conflict:  # by another event; or the account is suspended or being deleted
+            return False
+        return self.follow(account_id)
 
     def _account_of(self, customer: str) -> str:
         try:
@@ -127,16 +140,16 @@ class Payments:
             if not payer.customer:
                 payer = self._new_customer(payer)
             try:
-                kept = self._closed_but(payer, plan)
+                kept = self._closed_but(payer, price)
                 found = self.service().subscriptions(payer.customer)  # afterwards: a page that was paid is closed
             except NoCustomer:
                 self._new_customer(payer)
                 continue
-            pays = any(one.is_live for one in found)
+            pays = any(one.may_cost for one in found)
             if pays and kept:
                 self.service().expire(kept.checkout_id)
             elif not pays and not kept:
-                kept = self.service().new_checkout(payer, plan, price, back, language)
+                kept = self.service().new_checkout(payer, price, back, language)
             if self._followed(payer, found):
                 return kept.url if kept and not pays else self.service().portal(payer.customer, back, language)
         raise Conflict("This is being changed in another window. Try again in a moment.")
@@ -150,11 +163,11 @@ class Payments:
             (FieldProblem("plan", phrase("No such plan is sold. These are: %(plans)s.", plans=sold)),)
         )
 
-    def _closed_but(self, payer: Payer, plan: str) -> Checkout | None:
-        """Closes the account's open pages but one of this plan, which is returned."""
+    def _closed_but(self, payer: Payer, price: str) -> Checkout | None:
+        """Closes the account's open pages but one of this price, which is returned."""
         kept: Checkout | None = None
         for one in self.service().open_checkouts(payer.customer):
-            if one.plan == plan and one.url and kept is None:
+            if one.price == price and one.url and kept is None:
                 kept = one
             else:
                 self.service().expire(one.checkout_id)
@@ -189,8 +202,11 @@ class Payments:
         payer = self.payers.payer(account_id)
         if payer is None or not payer.customer:
             return
+        terms = self.terms()  # read now, because a process that could not read any settings yet knows of no payment
         try:
             self.service().delete_customer(payer.customer)
-        except NoPayment:
+        except NoPayment as exc:
+            if terms.version != terms.newest:  # which is broken, and may name one
+                raise PaymentUnavailable() from exc
             log.error("no payment is set up any more: delete the customer %s at Stripe", payer.customer)
         self.payers.forget(account_id)

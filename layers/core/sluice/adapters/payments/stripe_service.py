@@ -23,9 +23,10 @@ log = logging.getLogger("sluice.payments")
 MAX_BYTES = 1_048_576
 BOUNDS = outgoing.Bounds(connect_seconds=2.0, seconds=5.0, most_bytes=MAX_BYTES + 1)
 TOLERANCE_SECONDS = 300
-PLAN = "sluice_plan"  # in the metadata of a Checkout page
+PRICE = "sluice_price"  # in the metadata of a Checkout page
 MOST_PAGES = 100
 MISSING = "resource_missing"
+NAMES_CUSTOMER = ("id", "customer")  # in the path, and in what is sent; what else may be missing has other names
 LANGUAGES = {"en": "en", "ja": "ja", "zh-Hant": "zh-TW"}  # ours → Stripe's
 
 stripe.enable_telemetry = False  # it would tell Stripe of this machine, and of the time of each call
@@ -101,8 +102,8 @@ class Stripe:
             found = self._v1.checkout.sessions.list({"customer": customer, "status": "open", "limit": MOST_PAGES})
             return [_checkout(one) for one in found.to_dict()["data"]]
 
-    def new_checkout(self, payer: Payer, plan: str, price: str, back: str, language: str) -> Checkout:
-        about = {ACCOUNT: payer.account_id, PLAN: plan}
+    def new_checkout(self, payer: Payer, price: str, back: str, language: str) -> Checkout:
+        about = {ACCOUNT: payer.account_id, PRICE: price}
         wanted: Any = {
             "mode": "subscription",
             "customer": payer.customer,
@@ -117,11 +118,16 @@ class Stripe:
         with answering():
             # The library makes an idempotency key of its own: one of ours would bring back a page that was closed.
             made = self._v1.checkout.sessions.create(wanted).to_dict()
-            return Checkout(str(made["id"]), plan, _address(made))
+            return Checkout(str(made["id"]), price, _address(made))
 
     def expire(self, checkout_id: str) -> None:
-        with answering(), but_for_wrong_state():
-            self._v1.checkout.sessions.expire(checkout_id)
+        with answering():
+            pages = self._v1.checkout.sessions
+            try:
+                pages.expire(checkout_id)
+            except stripe.InvalidRequestError:  # it is not open any more, which is all that is wanted; or it is
+                if pages.retrieve(checkout_id).to_dict()["status"] == "open":
+                    raise
 
     def portal(self, customer: str, back: str, language: str) -> str:
         wanted: Any = {"customer": customer, "return_url": back, "locale": LANGUAGES.get(language, "auto")}
@@ -138,7 +144,7 @@ class Stripe:
     def notice(self, body: bytes, signature: str) -> Notice:
         try:
             stripe.WebhookSignature.verify_header(body, signature, self._secret(), TOLERANCE_SECONDS)
-        except (stripe.SignatureVerificationError, UnicodeDecodeError) as exc:
+        except (stripe.SignatureVerificationError, UnicodeDecodeError, TypeError) as exc:  # TypeError: not ASCII
             log.warning("an event that Stripe did not sign: %s", type(exc).__name__)
             raise NotAuthenticated("The signature is not Stripe's, or it is older than five minutes.") from exc
         except Unavailable as exc:
@@ -159,7 +165,7 @@ def _subscription(one: Mapping[str, Any]) -> Subscription:
 
 
 def _checkout(one: Mapping[str, Any]) -> Checkout:
-    return Checkout(str(one["id"]), str((one.get("metadata") or {}).get(PLAN, "")), str(one.get("url") or ""))
+    return Checkout(str(one["id"]), str((one.get("metadata") or {}).get(PRICE, "")), str(one.get("url") or ""))
 
 
 def _address(one: Mapping[str, Any]) -> str:
@@ -174,9 +180,10 @@ def answering() -> Iterator[None]:
     try:
         yield
     except stripe.InvalidRequestError as exc:
-        if exc.code == MISSING and "customer" in (exc.param or "id"):
+        if exc.code == MISSING and exc.param in NAMES_CUSTOMER:
             raise NoCustomer() from exc
-        log.error("Stripe refused: %s", exc.user_message or exc)
+        quotes_address = exc.param == "email"
+        log.error("Stripe refused: %s", exc.code if quotes_address else exc.user_message or exc)
         raise PaymentUnavailable() from exc
     except stripe.StripeError as exc:
         log.warning("Stripe did not answer: %s %s", type(exc).__name__, exc.code or exc.http_status or "")
@@ -184,12 +191,3 @@ def answering() -> Iterator[None]:
     except (Unavailable, LookupError, TypeError, ValueError, AttributeError) as exc:
         log.error("Stripe cannot be asked, or its answer is of no use: %s", type(exc).__name__)
         raise PaymentUnavailable() from exc
-
-
-@contextmanager
-def but_for_wrong_state() -> Iterator[None]:
-    """A page that was paid, or has expired, is not open any more, which is all that is wanted."""
-    try:
-        yield
-    except stripe.InvalidRequestError as exc:
-        log.info("a page of Stripe's was closed already: %s", exc.code)

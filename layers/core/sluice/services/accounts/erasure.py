@@ -101,9 +101,9 @@ class Erasure:
             account = self.accounts.get(account_id)
             if account is not None:
                 self.accounts.end_deletion(account)
+            self.end_payment(account_id)
             if not erased:
                 return "more"
-            self.end_payment(account_id)
             if grant is not None and grant.leases:
                 return "later"
             self.accounts.forget_deletion(account_id)
