@@ -3,7 +3,6 @@
 import os
 from typing import Any
 
-from infra.local.app import collect_seldom
 from sluice import settings
 
 SPARE_THREADS = 128
@@ -30,4 +29,6 @@ accesslog = None  # the functions log requests themselves, with ids and without 
 
 
 def post_worker_init(worker: Any) -> None:
+    from infra.local.app import collect_seldom  # not above, because the master would import the whole app, too
+
     collect_seldom()
