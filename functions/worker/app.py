@@ -1,7 +1,7 @@
 """The queues of runs and of batches: executes them with the exchange that the gateway has (ADR 120, 123).
 
-SQS delivers a message again when its visibility timeout ends, which is 90 minutes, because a Lambda function may take
-15 and AWS wants six times that. A worker shortens it for the message that it has, and prolongs it while it lives.
+SQS delivers a message again when its visibility timeout ends, which is 16 minutes, because a Lambda function may take
+15. A worker shortens it for the message that it has, and prolongs it while it lives.
 """
 
 import json

@@ -161,15 +161,13 @@ def test_concurrent_writers_lose_no_change(tmp_path: Path, monkeypatch: pytest.M
 def test_a_writer_that_always_loses_the_race_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other, slow = indexes(tmp_path / "o"), indexes(tmp_path / "s")
     other.replace(ACCOUNT, "vs_1", "file_0", "a.txt", chunks("a beacon"))
-    worked_on = bucket_module._worked_on
-    lost = iter(range(100))
+    put, lost = slow._put, iter(range(100))
 
-    def overtaken(kept: Path | None, copy: Path, work: Any) -> None:
-        worked_on(kept, copy, work)
-        if copy.parent == tmp_path / "s":
-            other.replace(ACCOUNT, "vs_1", "file_0", "a.txt", chunks(f"a beacon {next(lost)}"))
+    def overtaken(*arguments: Any) -> str:
+        other.replace(ACCOUNT, "vs_1", "file_0", "a.txt", chunks(f"a beacon {next(lost)}"))
+        return put(*arguments)
 
-    monkeypatch.setattr(bucket_module, "_worked_on", overtaken)
+    monkeypatch.setattr(slow, "_put", overtaken)
     with pytest.raises(SearchUnavailable):
         slow.replace(ACCOUNT, "vs_1", "file_1", "b.txt", chunks("mine"))
     assert [*(tmp_path / "s").glob("*.working*")] == []
@@ -222,8 +220,9 @@ def test_a_large_blob_is_put_from_a_draft_read_in_pieces_and_linked_to() -> None
 
 
 def test_readers_and_writers_of_one_machine_share_its_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the pauses: of two that write in turn without them one would lose each time."""
     _one_call_at_a_time(monkeypatch)
-    place = indexes(tmp_path)
+    place = BucketIndexes(BUCKET, tmp_path)
     place.replace(ACCOUNT, "vs_1", "file_first", "a.txt", chunks("a beacon"))
     faults: list[Exception] = []
 

@@ -9,8 +9,8 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,39 +74,35 @@ class BucketIndexes:
     def drop(self, account_id: str, store_id: str) -> None:
         with s3_errors():
             client().delete_object(Bucket=self._bucket, Key=index_key(account_id, store_id))
-        for path in self._copies(account_id, store_id):
-            path.unlink(missing_ok=True)
+        self._forget(account_id, store_id)
 
     # --- reading
 
     def _asked(self, account_id: str, store_id: str, question: Callable[[apsw.Connection], T], nothing: T) -> T:
-        """On one machine other threads and processes have the same copies, and may take one before it is opened."""
-        for _ in range(ATTEMPTS):
-            with suppress(FileNotFoundError):
-                path = self._newest(account_id, store_id)
-                if path is None:
-                    return nothing
-                with opened(path, shared=False, make=False) as connection:
-                    return question(connection)
-        raise SearchUnavailable()
+        """On one machine other threads and processes have the same copies. Who finds its copy gone downloads one, and
+        nobody else has it until it was asked.
 
-    def _newest(self, account_id: str, store_id: str) -> Path | None:
-        """Errors: StoreUnavailable."""
+        Errors: SearchUnavailable, StoreUnavailable.
+        """
         kept = next(iter(self._copies(account_id, store_id)), None)
-        found = self._get(index_key(account_id, store_id), _etag(kept) if kept else None)
-        if found is None:
-            return kept
-        body, etag = found
-        for path in self._copies(account_id, store_id):
-            path.unlink(missing_ok=True)
+        found = self._get(index_key(account_id, store_id), _etag(kept) if kept else "")
+        if kept and found is None:
+            with suppress(FileNotFoundError), opened(kept, shared=False, make=False) as connection:
+                return question(connection)
+            found = self._get(index_key(account_id, store_id), "")
+        body, etag = found or (b"", "")
         if not etag:
-            return None
-        self._make_room(len(body))
-        path = self._kept(account_id, store_id, etag)
-        _write(path, body)
-        return path
+            self._forget(account_id, store_id)
+            return nothing
+        with self._private() as copy:
+            self._make_room(len(body))
+            copy.write_bytes(body)
+            with opened(copy, shared=False, make=False) as connection:
+                answer = question(connection)
+            self._keep(copy, account_id, store_id, etag)
+        return answer
 
-    def _get(self, key: str, known: str | None) -> tuple[bytes, str] | None:
+    def _get(self, key: str, known: str) -> tuple[bytes, str] | None:
         """The database and its ETag; `(b"", "")` if there is none; None if `known` is still its ETag."""
         from botocore.exceptions import ClientError
 
@@ -122,9 +118,6 @@ class BucketIndexes:
                     return b"", ""
                 raise
 
-    def _kept(self, account_id: str, store_id: str, etag: str) -> Path:
-        return self._folder / account_id / f"{store_id}.{etag}.db"
-
     def _copies(self, account_id: str, store_id: str) -> list[Path]:
         return sorted((self._folder / account_id).glob(f"{store_id}.*.db"))
 
@@ -139,6 +132,28 @@ class BucketIndexes:
             if wanted_bytes > MOST_KEPT_BYTES:
                 path.unlink(missing_ok=True)
 
+    @contextmanager
+    def _private(self) -> Iterator[Path]:
+        """A place for a copy that nobody else has; at the end it is gone, if it was not kept."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        copy = self._folder / f"{secrets.token_hex(8)}.working"
+        try:
+            yield copy
+        finally:
+            for path in (copy, copy.with_name(copy.name + "-journal")):
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+    def _keep(self, copy: Path, account_id: str, store_id: str, etag: str) -> None:
+        self._forget(account_id, store_id)
+        kept = self._folder / account_id / f"{store_id}.{etag}.db"
+        kept.parent.mkdir(mode=0o700, exist_ok=True)
+        os.replace(copy, kept)
+
+    def _forget(self, account_id: str, store_id: str) -> None:
+        for path in self._copies(account_id, store_id):
+            path.unlink(missing_ok=True)
+
     # --- writing
 
     def _change(
@@ -146,27 +161,37 @@ class BucketIndexes:
     ) -> None:
         """Errors: SearchUnavailable (other writers were faster each time), StoreUnavailable."""
         for attempt in range(ATTEMPTS):
-            kept = self._newest(account_id, store_id)
-            if only_if_there and kept is None:
-                return
-            copy = self._folder / f"{secrets.token_hex(8)}.working"
-            try:
-                _worked_on(kept, copy, work)
-                etag = self._put(index_key(account_id, store_id), copy.read_bytes(), _etag(kept) if kept else "")
+            with self._private() as copy:
+                known = self._take(account_id, store_id, copy)
+                if only_if_there and not known:
+                    return
+                with opened(copy, shared=False) as connection:
+                    work(connection)
+                etag = self._put(index_key(account_id, store_id), copy.read_bytes(), known)
                 if etag:
                     self._make_room(copy.stat().st_size)
-                    kept = self._kept(account_id, store_id, etag)
-                    kept.parent.mkdir(mode=0o700, exist_ok=True)
-                    os.replace(copy, kept)
+                    self._keep(copy, account_id, store_id, etag)
                     return
-            except FileNotFoundError:
-                pass  # another thread or process of this machine has taken what is kept
-            finally:
-                for path in (copy, copy.with_name(copy.name + "-journal")):
-                    with suppress(OSError):
-                        path.unlink(missing_ok=True)
             self._sleep(random.uniform(0, FIRST_PAUSE_SECONDS * 2**attempt))
         raise SearchUnavailable()
+
+    def _take(self, account_id: str, store_id: str, copy: Path) -> str:
+        """The newest, as `copy` → its ETag; empty if there is none. What is kept is moved, because two of the largest
+        would not fit into /tmp; whoever fails downloads it anew. Errors: StoreUnavailable."""
+        known = ""
+        for kept in self._copies(account_id, store_id):
+            with suppress(FileNotFoundError):  # another thread or process of this machine was faster
+                os.replace(kept, copy)
+                known = _etag(kept)
+        found = self._get(index_key(account_id, store_id), known)
+        if found is None:
+            return known
+        body, etag = found
+        copy.unlink(missing_ok=True)
+        if etag:
+            self._make_room(len(body))
+            copy.write_bytes(body)
+        return etag
 
     def _put(self, key: str, body: bytes, etag: str) -> str:
         """The new ETag; empty if another writer was faster."""
@@ -184,21 +209,5 @@ class BucketIndexes:
                 raise
 
 
-def _worked_on(kept: Path | None, copy: Path, work: Callable[[apsw.Connection], None]) -> None:
-    """Moves what is kept: two of the largest would not fit into /tmp. Whoever fails downloads it anew."""
-    copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if kept is not None:
-        os.replace(kept, copy)
-    with opened(copy, shared=False) as connection:
-        work(connection)
-
-
 def _etag(kept: Path) -> str:
     return kept.name.split(".")[1]
-
-
-def _write(path: Path, body: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    draft.write_bytes(body)
-    os.replace(draft, path)
