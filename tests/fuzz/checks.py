@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from tests.slowness import within
+
 MOST_CPU_S = 0.050
 BUSY = 503  # admission may be busy: a fault only when it comes three times in a row
 SILENT = "no answer"
@@ -37,7 +39,7 @@ def refused(statuses: Sequence[int]) -> bool:
 def too_costly(spent_s: Sequence[float]) -> str | None:
     """CPU of one request, measured several times. The least counts, because what runs beside it only adds."""
     least = min(spent_s)
-    return f"{least * 1000:.0f} ms of CPU before a refusal" if least > MOST_CPU_S else None
+    return None if within(least, MOST_CPU_S) else f"{least * 1000:.0f} ms of CPU before a refusal"
 
 
 def not_given_back(samples: Sequence[Mapping[str, int]]) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 from functions.accounts import app as accounts
 from functions.factors import app as factors
 from functions.tokens import app as tokens
-from sluice.http.app import create_app
+from tests.apps import app_of
 from tests.conftest import Store
 from tests.integration.accounts.world import World
 from tests.integration.operations.town import town
@@ -15,5 +15,5 @@ __all__ = ["town"]
 
 @pytest.fixture
 def world(fresh: Store) -> World:
-    app = create_app([accounts.blueprint, factors.blueprint, tokens.blueprint])
+    app = app_of([accounts.blueprint, factors.blueprint, tokens.blueprint])
     return World(app, app.test_client(use_cookies=False))

@@ -14,7 +14,7 @@ from functions.gateway import app as gateway
 from functions.tokens import app as tokens
 from functions.usage import app as usage
 from functions.webhooks import app as webhooks
-from sluice.http.app import create_app
+from tests.apps import app_of
 from tests.conftest import Store
 from tests.fakes.upstream import FakeUpstream, Step, chunk, usage_chunk
 from tests.integration.accounts.world import World
@@ -62,7 +62,7 @@ def world(fresh: Store, monkeypatch: pytest.MonkeyPatch) -> tuple[World, FakeUps
     upstream = FakeUpstream(*ANSWER)
     monkeypatch.setattr(peers, "upstream", lambda: upstream)
     monkeypatch.setattr(upstreams, "elsewhere", lambda one: upstream)
-    app = create_app(each.blueprint for each in (accounts, tokens, usage, chats, files, gateway, webhooks))
+    app = app_of(each.blueprint for each in (accounts, tokens, usage, chats, files, gateway, webhooks))
     return World(app, app.test_client(use_cookies=False)), upstream, fresh
 
 

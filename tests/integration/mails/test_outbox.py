@@ -75,12 +75,12 @@ def test_without_the_local_outbox_the_path_is_404(local: Desk, mail: str, monkey
 def local(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Needs no store."""
     from infra.local import outbox
-    from sluice.http.app import create_app
+    from tests.apps import app_of
     from tests.integration.accounts.world import forget_everything
 
     monkeypatch.setenv("SLUICE_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("SLUICE_MAIL", "outbox")
     forget_everything()
-    app = create_app([outbox.blueprint])
+    app = app_of([outbox.blueprint])
     yield Desk(app, app.test_client(use_cookies=False))
     forget_everything()

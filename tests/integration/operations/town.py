@@ -16,7 +16,7 @@ from functions.registration import app as registration
 from functions.tokens import app as tokens
 from functions.usage import app as usage
 from functions.verification import app as verification
-from sluice.http.app import create_app
+from tests.apps import app_of
 from tests.conftest import Store
 from tests.fakes.upstream import FakeUpstream, Step, chunk, usage_chunk
 from tests.integration.accounts.world import PASSWORD, World
@@ -88,7 +88,7 @@ def town(fresh: Store, monkeypatch: pytest.MonkeyPatch) -> Town:
 
     upstream = FakeUpstream(*ANSWER)
     monkeypatch.setattr(peers, "upstream", lambda: upstream)
-    app = create_app(each.blueprint for each in BLUEPRINTS)
+    app = app_of(each.blueprint for each in BLUEPRINTS)
     return Town(World(app, app.test_client(use_cookies=False)), upstream, fresh)
 
 

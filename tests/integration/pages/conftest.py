@@ -14,7 +14,7 @@ from functions.verification import app as verification
 from functions.web import app as web
 from functions.webhooks import app as webhooks
 from sluice.domain.accounts.account import Account
-from sluice.http.app import create_app
+from tests.apps import app_of
 from tests.conftest import Store
 from tests.fakes.upstream import FakeUpstream, Step, chunk, usage_chunk
 from tests.integration.accounts.world import PASSWORD
@@ -36,7 +36,7 @@ def world(fresh: Store, monkeypatch: pytest.MonkeyPatch, upstream: FakeUpstream)
 
     monkeypatch.setattr(peers, "upstream", lambda: upstream)
     functions = (registration, verification, accounts, factors, usage, tokens, chats, gateway, admin, web, webhooks)
-    app = create_app(each.blueprint for each in functions)
+    app = app_of(each.blueprint for each in functions)
     return UsageWorld(app, app.test_client(use_cookies=False))
 
 

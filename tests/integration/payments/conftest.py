@@ -9,7 +9,7 @@ from functions.accounts import app as accounts
 from functions.admin import app as admin
 from functions.webhooks import app as webhooks
 from sluice.adapters.tokens.keys import ensure_keys
-from sluice.http.app import create_app
+from tests.apps import app_of
 from tests.conftest import Store
 from tests.fakes.stripe import KEY, SECRET, FakeStripe
 from tests.integration.accounts.world import World, forget_everything
@@ -35,7 +35,7 @@ def shop(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stripe: 
         monkeypatch.setenv(name, value)
     forget_everything()
     ensure_keys(tmp_path)
-    app = create_app([accounts.blueprint, admin.blueprint, webhooks.blueprint])
+    app = app_of([accounts.blueprint, admin.blueprint, webhooks.blueprint])
     made = Shop(World(app, app.test_client(use_cookies=False)), stripe)
     made.configure()
     yield made

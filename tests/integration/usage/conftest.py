@@ -4,12 +4,12 @@ import pytest
 
 from functions.accounts import app as accounts
 from functions.usage import app as usage
-from sluice.http.app import create_app
+from tests.apps import app_of
 from tests.conftest import Store
 from tests.integration.usage.world import UsageWorld
 
 
 @pytest.fixture
 def world(fresh: Store) -> UsageWorld:
-    app = create_app([accounts.blueprint, usage.blueprint])
+    app = app_of([accounts.blueprint, usage.blueprint])
     return UsageWorld(app, app.test_client(use_cookies=False))

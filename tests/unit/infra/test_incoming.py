@@ -20,6 +20,7 @@ from sluice.domain.documents.uploads import MAX_FILE_BYTES
 from sluice.http.app import MAX_BODY_BYTES
 from sluice.http.documents.files import FORM_BYTES
 from tests.integration.infra.listener.served import CONFIG, head
+from tests.slowness import within
 
 BITS = st.sampled_from(
     [
@@ -146,7 +147,7 @@ def test_a_flood_of_tiny_chunks_or_trailers_is_refused_within_50_ms_of_cpu() -> 
                     while next(parser).body.read(65_536):
                         pass
                 break
-        assert time.process_time() - began < 0.05
+        assert within(time.process_time() - began, 0.05)
 
 
 def test_garbage_never_waits_nor_fails() -> None:

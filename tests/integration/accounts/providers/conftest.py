@@ -8,7 +8,7 @@ from functions.accounts import app as accounts
 from functions.factors import app as factors
 from functions.registration import app as registration
 from functions.verification import app as verification
-from sluice.http.app import create_app
+from tests.apps import app_of
 from tests.conftest import Store
 from tests.fakes.provider import SECRET, ScriptedProvider
 from tests.integration.accounts.providers.house import House
@@ -26,7 +26,7 @@ def provider() -> Iterator[ScriptedProvider]:
 def house(fresh: Store, monkeypatch: pytest.MonkeyPatch, provider: ScriptedProvider) -> House:
     monkeypatch.setenv("PROVIDER_SECRET", SECRET)
     blueprints = [accounts.blueprint, factors.blueprint, registration.blueprint, verification.blueprint]
-    app = create_app(blueprints)
+    app = app_of(blueprints)
     made = House(World(app, app.test_client(use_cookies=False)), provider)
     made.configure()
     return made

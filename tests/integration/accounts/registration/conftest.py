@@ -8,8 +8,8 @@ from functions.verification import app as verification
 from infra.local import outbox
 from sluice.adapters.accounts.passwords import common_passwords
 from sluice.adapters.aws import dynamo
-from sluice.http.app import create_app
 from sluice.wiring import peers
+from tests.apps import app_of
 from tests.conftest import Store
 from tests.integration.accounts.registration.world import Desk
 
@@ -18,5 +18,5 @@ from tests.integration.accounts.registration.world import Desk
 def desk(fresh: Store, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("SLUICE_MAIL", "outbox")
     dynamo.client(), peers.password_hashes(), common_passwords()  # once, not by each of many threads at once
-    app = create_app([registration.blueprint, verification.blueprint, accounts.blueprint, outbox.blueprint])
+    app = app_of([registration.blueprint, verification.blueprint, accounts.blueprint, outbox.blueprint])
     return Desk(app, app.test_client(use_cookies=False))

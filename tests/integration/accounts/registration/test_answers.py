@@ -10,8 +10,8 @@ from functions.verification import app as verification
 from sluice.adapters.accounts.passwords import Passwords
 from sluice.domain.accounts import throttles as rules
 from sluice.domain.accounts.account import MAX_REGISTRATIONS
-from sluice.http.app import create_app
 from sluice.services.accounts.register import UNSENT_MS
+from tests.apps import app_of
 from tests.conftest import Store
 from tests.integration.accounts.registration.world import Desk, backdate
 from tests.integration.accounts.world import PASSWORD, forget_everything, switch_on_throttles
@@ -28,7 +28,7 @@ GOOD = {"email": "ann@example.com", "password": PASSWORD, "token": "mail_0.x"}
 @pytest.fixture(scope="module")
 def door() -> Desk:
     """One for all tests of requests that are refused before the store is read."""
-    app = create_app([registration.blueprint, verification.blueprint])
+    app = app_of([registration.blueprint, verification.blueprint])
     return Desk(app, app.test_client(use_cookies=False))
 
 

@@ -13,7 +13,7 @@ from functions.gateway import app as gateway
 from functions.tokens import app as tokens
 from functions.usage import app as usage
 from sluice.domain.accounts.account import Account
-from sluice.http.app import create_app
+from tests.apps import app_of
 from tests.conftest import Store
 from tests.fakes.search import FakeSearch
 from tests.fakes.upstream import FakeUpstream
@@ -95,7 +95,7 @@ def library(fresh: Store, monkeypatch: pytest.MonkeyPatch) -> Library:
     monkeypatch.setattr(peers, "upstream", lambda: upstream)
     search = FakeSearch(stores.file_store(), stores.vector_store_store(), stores.blobs())
     monkeypatch.setattr(documents, "search", lambda: search, raising=False)
-    app = create_app(each.blueprint for each in (accounts, tokens, usage, chats, gateway, files))
+    app = app_of(each.blueprint for each in (accounts, tokens, usage, chats, gateway, files))
     return Library(World(app, app.test_client(use_cookies=False)), upstream, fresh, search)
 
 

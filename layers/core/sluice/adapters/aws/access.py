@@ -1,7 +1,7 @@
-"""Credentials, region and endpoint of this process: on Lambda from its environment, elsewhere by botocore.
+"""Credentials, region and endpoint of this process: from its environment where they are there, elsewhere by botocore.
 
-Importing botocore costs about 170 ms of CPU in each cold start (ADR 55). On Lambda it is not needed, because the
-credentials in the environment are valid as long as the execution environment.
+Importing botocore costs about 170 ms of CPU in each cold start (ADR 55), and its first session 60. botocore, too, looks
+into the environment first, and takes what it finds there as valid as long as the process, but for an expiry.
 """
 
 import os
@@ -56,9 +56,11 @@ def on_lambda(environment: Mapping[str, str] = os.environ) -> bool:
 
 def access() -> Access:
     """Errors: NoCredentials, also for a profile or a configuration that botocore cannot read."""
-    if on_lambda():
-        keys = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
-        return Access(os.environ["AWS_REGION"], Frozen(*keys, os.environ.get("AWS_SESSION_TOKEN") or None))
+    said = os.environ
+    region = said["AWS_REGION"] if on_lambda() else said.get("AWS_DEFAULT_REGION")
+    key, secret = said.get("AWS_ACCESS_KEY_ID"), said.get("AWS_SECRET_ACCESS_KEY")
+    if region and key and secret and "AWS_CREDENTIAL_EXPIRATION" not in said:
+        return Access(region, Frozen(key, secret, said.get("AWS_SESSION_TOKEN") or None))
     from botocore.exceptions import BotoCoreError
     from botocore.session import get_session
 
