@@ -1,4 +1,4 @@
-"""Bounds of CPU time that hold on a slow or busy machine, too: they grow with what a fixed piece of work takes there."""
+"""Bounds of CPU time that hold on a slow or busy machine, too: they grow with what a piece of work takes there."""
 
 import json
 import time

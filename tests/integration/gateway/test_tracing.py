@@ -16,9 +16,9 @@ from werkzeug.test import TestResponse
 from functions.gateway import app as gateway
 from sluice.domain.errors import ModelUnavailable
 from sluice.http import tracing
+from sluice.http.app import create_app
 from sluice.wiring import gateway as wiring
 from sluice.wiring import peers, stores
-from tests.apps import app_of
 from tests.fakes.upstream import chunk
 from tests.integration.gateway.conftest import Person
 from tests.otlp import Receiver, Seen, receiver
@@ -56,7 +56,7 @@ def retraced(person: Person) -> Person:
     clients = (stores._hot_client, stores.hot_store, stores.spend)
     for built in (peers.tracing, *clients, wiring.gateway, wiring.observer, wiring.answers):
         built.cache_clear()
-    app = app_of([gateway.blueprint])
+    app = create_app([gateway.blueprint])
     app.test_client_class = Server
     tracing.install(app, peers.tracing())
     person.client = app.test_client(use_cookies=False)

@@ -91,7 +91,8 @@ def test_rotated_credentials_sign_the_next_request(gate: Gate, monkeypatch: pyte
     """botocore refreshes its object in place (a container's role on ECS, for one)."""
     from botocore.session import Session
 
-    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME", raising=False)
+    for name in ("AWS_LAMBDA_FUNCTION_NAME", "AWS_ACCESS_KEY_ID"):
+        monkeypatch.delenv(name, raising=False)
     rotating = Credentials("AKIDOLD", "old", "old-token")
     monkeypatch.setattr(Session, "get_credentials", lambda self: rotating)
     signed = upstream(gate.url)
@@ -109,11 +110,13 @@ def test_without_credentials_the_model_is_unavailable_until_there_are_some(
 
     monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME", raising=False)
     with monkeypatch.context() as nothing:
+        nothing.delenv("AWS_ACCESS_KEY_ID")
         nothing.setattr(Session, "get_credentials", lambda self: None)
         signed = upstream(gate.url)
         with pytest.raises(ModelUnavailable):
             signed.models()
     with monkeypatch.context() as unknown:
+        unknown.delenv("AWS_ACCESS_KEY_ID")
         unknown.setenv("AWS_PROFILE", "nobody")
         with pytest.raises(ModelUnavailable):
             signed.models()
