@@ -66,7 +66,7 @@ STORE_SUITE := $(addprefix tests/integration/, \
 	usage/test_metering.py usage/test_reconcile.py usage/test_sweeper.py)
 
 # The last one compares the roles with what `.ci/run` records meanwhile.
-AWS_SUITE := tests/integration/gateway/admission tests/unit/aws \
+AWS_SUITE := tests/integration/gateway/admission tests/unit/aws tests/unit/infra/test_localstack.py \
 	$(addprefix tests/aws/, emulator localstack packaging runtime iam)
 
 # SUITE_REQUIRED=1: what is missing here is a failure and not a skip.

@@ -21,6 +21,7 @@ TREE = {
 }
 
 
+@pytest.mark.long
 def test_one_call_is_one_trace_through_both_processes(new_system: NewSystem) -> None:
     with receiver() as collector:
         settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}

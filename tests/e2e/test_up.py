@@ -90,6 +90,7 @@ def test_wrong_setting_ends_the_start_with_its_name(new_system: NewSystem, name:
     assert system.pids() == {}
 
 
+@pytest.mark.long
 def test_corrupted_model_refuses_to_start_and_names_the_file(new_system: NewSystem, tmp_path: Path) -> None:
     model = tmp_path / "demo-model-q8_0.gguf"
     shutil.copy(next((ROOT / "model").glob("*.gguf")), model)

@@ -17,7 +17,7 @@ def fresh(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     """The store, for a process that has keys in a data directory of its own, and no setting read or client built."""
     for name, value in {**VARIABLES, "SLUICE_DATA_DIR": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
-    forget_everything()
+    forget_everything(but_current=True)
     ensure_keys(tmp_path)
     yield store
-    forget_everything()
+    forget_everything(but_current=True)

@@ -71,8 +71,8 @@ class World:
         return dict(answer.json)
 
 
-def forget_everything() -> None:
-    """Clear all that a process caches: settings, adapters, keys."""
+def forget_everything(*, but_current: bool = False) -> None:
+    """Clear all that a process caches: settings, adapters, keys. `but_current`: as `forget_store_clients`."""
     from sluice import settings
     from sluice.adapters.tokens import keys
     from sluice.wiring import stores
@@ -81,7 +81,7 @@ def forget_everything() -> None:
         pool = stores.hot_store()._client._pool  # type: ignore[attr-defined]
         while pool._idle:
             pool._idle.pop().close()
-    forget_store_clients()
+    forget_store_clients(but_current=but_current)
     for module in (settings, keys):
         _forget(module)
     forget_wiring()

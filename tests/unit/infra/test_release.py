@@ -67,6 +67,7 @@ def test_two_releases_are_equal_byte_for_byte(
     assert contents(again) == contents(made)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_wheel_and_sources_have_what_a_run_needs(made: Path) -> None:
     (wheel,), (sources,) = made.glob("*.whl"), made.glob("*.tar.gz")
@@ -81,6 +82,7 @@ def test_wheel_and_sources_have_what_a_run_needs(made: Path) -> None:
     assert not [name for name in inside | unpacked if "__pycache__" in name or name.startswith((".venv", ".tools"))]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_sources_make_the_same_wheel(made: Path, tmp_path: Path) -> None:
     (wheel,), (sources,) = made.glob("*.whl"), made.glob("*.tar.gz")
@@ -93,6 +95,7 @@ def test_the_sources_make_the_same_wheel(made: Path, tmp_path: Path) -> None:
     assert (tmp_path / "again" / wheel.name).read_bytes() == wheel.read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_checksums_name_every_file_and_their_signature_is_checked_by_ssh_keygen(
     made: Path, key: Path, tmp_path: Path
