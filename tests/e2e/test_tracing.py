@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.e2e.conftest import NewSystem
 from tests.e2e.people import newcomer
 from tests.otlp import Seen, receiver
