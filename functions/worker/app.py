@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from sluice.ports.runs import RunQueue
 
 HOLD_SECONDS, RENEWAL_SECONDS = 120, 40  # a message of a worker that died is delivered again after so long
-AGAIN_SECONDS = 10  # after a call that the store did not answer
+AGAIN_SECONDS = (
+    10  # after a call that the store did not answer, and after a first fault; thrice as long after each more
+)
 
 log = logging.getLogger("sluice.worker")
 
@@ -46,15 +48,25 @@ def _handled(record: dict[str, Any], seconds_left: Callable[[], float]) -> bool:
     except (LookupError, TypeError, ValueError):
         log.error("malformed message skipped")
         return True
+    messages, receipt = _queue_of(run_id), record.get("receiptHandle")
     try:
-        with _held(_queue_of(run_id), record.get("receiptHandle")):
+        with _held(messages, receipt):
             _execute(account_id, run_id, seconds_left)
     except StoreUnavailable:
         return _come_again(account_id, run_id)
     except Exception as exc:
         log.warning("run not executed, will be delivered again", exc_info=exc, extra={"request_id": run_id})
+        if receipt is not None:
+            with suppress(StoreUnavailable):
+                messages.hold(receipt, AGAIN_SECONDS * 3 ** (_times_delivered(record) - 1))
         return False
     return True
+
+
+def _times_delivered(record: dict[str, Any]) -> int:
+    """From 1 to the five times after which the queue gives a message up."""
+    told = record.get("attributes", {}).get("ApproximateReceiveCount", "1")
+    return min(max(int(told), 1), 5)
 
 
 def _execute(account_id: str, run_id: str, seconds_left: Callable[[], float]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from functions.worker.app import HOLD_SECONDS
+from functions.worker.app import AGAIN_SECONDS, HOLD_SECONDS
 from sluice.adapters.gateway.grant_item import grant_from
 from sluice.domain.gateway.leases import Lease
 from tests.aws.emulator.accidents import crawling, environments
@@ -147,7 +147,7 @@ def test_a_poisoned_message_repeats_no_other_of_its_batch_and_ends_in_the_dead_l
         assert runs.read(response_id)["status"] in ("completed", "incomplete")
     submitted = {run_id(one) for one in responses}  # the killed worker's message was delivered once, too
     poisoned = lambda: submitted & set(runs.dead_letters())  # noqa: E731
-    runs.deployment.wait_until(lambda: bool(poisoned()), HOLD_SECONDS + 30, "a dead letter")
+    runs.deployment.wait_until(lambda: bool(poisoned()), AGAIN_SECONDS + 30, "a dead letter")
     assert poisoned() == {run_id(responses[1])}
     assert [len(runs.records(run_id(response_id))) for response_id in responses] == [1, 0, 1]
 

@@ -48,7 +48,20 @@ def test_a_message_is_held_while_it_is_handled_and_no_longer(
     before = threading.active_count()
     told = worker.handler({"Records": [RECORD]}, None)
     assert told == {"batchItemFailures": [{"itemIdentifier": "m"}] if fault else []}
+    last = messages.held.pop() if fault else None
     assert set(messages.held) == {("AQEB", worker.HOLD_SECONDS)} and threading.active_count() == before
+    assert last == (("AQEB", worker.AGAIN_SECONDS) if fault else None)
+
+
+@pytest.mark.parametrize(("delivered", "seconds"), [("1", 10), ("2", 30), ("5", 810), ("99", 810)])
+def test_after_each_fault_of_a_message_the_pause_is_longer(
+    monkeypatch: pytest.MonkeyPatch, delivered: str, seconds: int
+) -> None:
+    messages = Messages()
+    monkeypatch.setattr(worker, "batch_queue", lambda: messages)
+    monkeypatch.setattr(worker, "_execute", lambda *_: 1 / 0)
+    record = RECORD | {"attributes": {"ApproximateReceiveCount": delivered}}
+    assert worker.handler({"Records": [record]}, None)["batchItemFailures"] and messages.held[-1] == ("AQEB", seconds)
 
 
 def test_a_message_of_one_machine_has_nothing_to_hold(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,6 +237,7 @@ def test_a_terminal_gets_its_screen_back_however_it_ends(site: Site, end: str) -
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(ROOT)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever started the tests in the background had it ignored
         os.execv(sys.executable, [sys.executable, "-c", "from infra.cli import main; main()", "top", "--every", "0.2"])
     try:
         text = _read_until(terminal, b"q quits")
@@ -256,9 +257,9 @@ def test_a_terminal_gets_its_screen_back_however_it_ends(site: Site, end: str) -
 
 
 def _read_until(terminal: int, wanted: bytes) -> bytes:
-    text = b""
+    text, until_s = b"", time.monotonic() + 30
     while wanted not in text:
-        assert select.select([terminal], [], [], 30)[0], text
+        assert select.select([terminal], [], [], 30)[0] and time.monotonic() < until_s, text[-2000:]
         text += os.read(terminal, 65_536)
     return text
 
