@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from infra.local.checkpoint import Checkpoint
 from infra.local.config import data_dir
@@ -18,7 +17,7 @@ from infra.local.delivery import DeadLetters, Delivery, Stopping
 from infra.local.handlers import Handler, load
 from infra.local.stop_signals import run_threads
 from infra.local.stream import StreamReader
-from sluice.adapters.aws.unix_sockets import led_to_store
+from sluice.adapters.aws.json_service import DYNAMODB, STREAMS, JsonService
 from sluice.http.logging import configure
 
 log = logging.getLogger("sluice.relay")
@@ -44,8 +43,8 @@ class TableRelay:
         handler: Handler,
         folder: Path,
         stopping: threading.Event,
-        dynamodb: Any,
-        streams: Any,
+        dynamodb: JsonService,
+        streams: JsonService,
         place: str = "",
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
@@ -83,13 +82,13 @@ class TableRelay:
             self._delivery.deliver(records, partial(self._checkpoint.set, shard))
 
     def _connect(self) -> tuple[StreamReader, Checkpoint]:
-        arn = self._dynamodb.describe_table(TableName=self._table)["Table"]["LatestStreamArn"]
+        arn = self._dynamodb.call("DescribeTable", {"TableName": self._table})["Table"]["LatestStreamArn"]
         checkpoint = Checkpoint(self._folder / f"{self._place}.json", arn)
         return StreamReader(self._streams, arn, checkpoint), checkpoint
 
     def _store_answers(self) -> bool:
         try:
-            self._dynamodb.describe_table(TableName=self._table)
+            self._dynamodb.call("DescribeTable", {"TableName": self._table})
         except Exception:
             return False
         return True
@@ -99,25 +98,12 @@ class TableRelay:
             raise Stopping
 
 
-def clients() -> tuple[Any, Any]:
-    """Clients of DynamoDB and its streams. The embedded store's shard ids are too short for botocore's validation."""
-    from botocore.config import Config
-    from botocore.session import get_session
-
-    session = get_session()
-    patience: dict[str, Any] = {"connect_timeout": 2, "read_timeout": 10, "retries": {"total_max_attempts": 1}}
-    return (
-        led_to_store(session.create_client("dynamodb", config=Config(**patience))),
-        led_to_store(session.create_client("dynamodbstreams", config=Config(parameter_validation=False, **patience))),
-    )
-
-
 def start(
     stopping: threading.Event, folder: Path, load_handler: Callable[[str], Handler] = load
 ) -> list[threading.Thread]:
     prefix = os.environ.get("SLUICE_TABLE_PREFIX", "sluice-")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    threads, (dynamodb, streams) = [], clients()  # botocore's clients are thread-safe
+    threads, dynamodb, streams = [], JsonService(DYNAMODB), JsonService(STREAMS)  # which are thread-safe
     for table, package in HANDLERS:
         more = (f"{prefix}{table}-events", EVENTS_POLL_SECONDS) if package == EVENTS else ()
         relay = TableRelay(prefix + table, load_handler(package), folder, stopping, dynamodb, streams, *more)

@@ -1,14 +1,14 @@
-"""Reads one table's DynamoDB stream from a checkpoint: every shard, each after its parent."""
+"""Reads one table's DynamoDB stream from a checkpoint: every shard, each after its parent.
 
-import base64
+What the service answers in JSON is what Lambda's event holds: times in seconds, binary values in base64.
+"""
+
 import time
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Iterator
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from infra.local.checkpoint import Checkpoint
+from sluice.adapters.aws.json_service import JsonService, Refused
 
 BATCH = 100
 SHARDS_EVERY_SECONDS = 30.0
@@ -16,9 +16,9 @@ LOST_PLACE = frozenset({"ExpiredIteratorException", "TrimmedDataAccessException"
 
 
 class StreamReader:
-    """`poll()` yields batches; the caller stores the checkpoint. Raises botocore's errors."""
+    """`poll()` yields batches; the caller stores the checkpoint. Errors: Refused, Unanswered."""
 
-    def __init__(self, client: Any, stream_arn: str, checkpoint: Checkpoint) -> None:
+    def __init__(self, client: JsonService, stream_arn: str, checkpoint: Checkpoint) -> None:
         self._client, self._arn, self._checkpoint = client, stream_arn, checkpoint
         self._iterators: dict[str, str] = {}
         self._ended: set[str] = set()
@@ -30,7 +30,7 @@ class StreamReader:
         for shard in self._open_shards():
             records = self._read(shard)
             if records:
-                yield shard, [as_event(record, self._arn) for record in records]
+                yield shard, [{**record, "eventSourceARN": self._arn} for record in records]
 
     def forget(self) -> None:
         """Read from the checkpoint again. Call it after a failure."""
@@ -52,7 +52,7 @@ class StreamReader:
         shards: list[dict[str, Any]] = []
         more: dict[str, str] = {}
         while True:
-            page = self._client.describe_stream(StreamArn=self._arn, **more)["StreamDescription"]
+            page = self._client.call("DescribeStream", {"StreamArn": self._arn, **more})["StreamDescription"]
             shards += page["Shards"]
             if not page.get("LastEvaluatedShardId"):
                 return shards
@@ -61,9 +61,9 @@ class StreamReader:
     def _read(self, shard: str) -> list[dict[str, Any]]:
         try:
             iterator = self._iterators.get(shard) or self._iterator(shard)
-            answer = self._client.get_records(ShardIterator=iterator, Limit=BATCH)
-        except ClientError as exc:
-            if exc.response["Error"]["Code"] not in LOST_PLACE:
+            answer = self._client.call("GetRecords", {"ShardIterator": iterator, "Limit": BATCH})
+        except Refused as exc:
+            if exc.code not in LOST_PLACE:
                 raise
             self._iterators.pop(shard, None)
             return []
@@ -81,27 +81,14 @@ class StreamReader:
         place = {"ShardIteratorType": "TRIM_HORIZON"}
         if after is not None:
             place = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": after}
-        ask: Callable[..., dict[str, Any]] = self._client.get_shard_iterator
         try:
-            return str(ask(StreamArn=self._arn, ShardId=shard, **place)["ShardIterator"])
-        except ClientError as exc:
-            if exc.response["Error"]["Code"] != "TrimmedDataAccessException":
+            return self._ask(shard, place)
+        except Refused as exc:
+            if exc.code != "TrimmedDataAccessException":
                 raise
             # The stream no longer has that record, so read from its oldest one.
-            return str(ask(StreamArn=self._arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON")["ShardIterator"])
+            return self._ask(shard, {"ShardIteratorType": "TRIM_HORIZON"})
 
-
-def as_event(record: dict[str, Any], stream_arn: str) -> dict[str, Any]:
-    """A record in the format of Lambda's event: JSON types only, times in seconds, binary values in base64."""
-    plain: dict[str, Any] = _plain(record)
-    return plain | {"eventSourceARN": stream_arn}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(content) for name, content in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_plain(content) for content in value]
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    return value.timestamp() if isinstance(value, datetime) else value
+    def _ask(self, shard: str, place: dict[str, str]) -> str:
+        asked = {"StreamArn": self._arn, "ShardId": shard, **place}
+        return str(self._client.call("GetShardIterator", asked)["ShardIterator"])

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from infra.local import relay
-from infra.local.relay import TableRelay, clients
+from infra.local.relay import TableRelay
+from sluice.adapters.aws.json_service import DYNAMODB, STREAMS, JsonService
 from tests.conftest import Store, aws_environment
 from tests.ports import free_port
 from tests.store_process import running_store
@@ -37,7 +38,8 @@ class Running:
 
     def __init__(self, table: str, handler: Handler, folder: Path) -> None:
         self.stopping = threading.Event()
-        one = TableRelay(table, handler, folder, self.stopping, *clients())
+        self.clients = JsonService(DYNAMODB), JsonService(STREAMS)
+        one = TableRelay(table, handler, folder, self.stopping, *self.clients)
         self.thread = threading.Thread(target=one.run, daemon=True)
         self.thread.start()
 
@@ -45,6 +47,8 @@ class Running:
         self.stopping.set()
         self.thread.join(10)
         assert not self.thread.is_alive()
+        for client in self.clients:
+            client.close()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:

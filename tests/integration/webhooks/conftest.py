@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.config import Config
-from botocore.session import get_session
 
 from functions.events.app import handler
 from infra.local.checkpoint import Checkpoint
 from infra.local.relay import EVENTS, HANDLERS
 from infra.local.stream import StreamReader
 from sluice import settings
+from sluice.adapters.aws.json_service import STREAMS, JsonService
 from sluice.adapters.runs.queue import WEBHOOK_SPOOL
 from sluice.domain.accounts.audit import OPERATOR
 from sluice.domain.settings.checking import check
@@ -38,12 +37,11 @@ class Machine:
     readers: dict[str, StreamReader] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        config = Config(parameter_validation=False)
-        streams = get_session().create_client("dynamodbstreams", endpoint_url=self.store.url, config=config)
+        self.streams = JsonService(STREAMS)
         for table in TABLES:
             described: Any = self.store.client.describe_table(TableName=self.store.prefix + table)["Table"]
             arn = described["LatestStreamArn"]
-            self.readers[table] = StreamReader(streams, arn, Checkpoint(self.place / f"{table}.json", arn))
+            self.readers[table] = StreamReader(self.streams, arn, Checkpoint(self.place / f"{table}.json", arn))
 
     def records(self) -> list[dict[str, Any]]:
         """Those of all tables since the last time."""
@@ -87,13 +85,21 @@ def clock(world: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 @pytest.fixture
-def machine(clock: Any, store: Store, person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:  # noqa: F811
+def machine(
+    clock: Any,
+    store: Store,
+    person: Person,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Machine]:
     monkeypatch.setenv("SLUICE_LOCAL", "on")
     for cached in (settings.common, settings.events):
         cached.cache_clear()
     place = tmp_path / "checkpoints"
     place.mkdir()
-    return Machine(store, tmp_path, place)
+    made = Machine(store, tmp_path, place)
+    yield made
+    made.streams.close()
 
 
 @pytest.fixture

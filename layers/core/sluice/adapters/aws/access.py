@@ -71,7 +71,11 @@ def access() -> Access:
         raise NoCredentials(str(exc)) from exc
 
 
-def endpoint(service: str, region: str) -> str:
-    """In botocore's order: the service's own variable, then the general one, then AWS's address."""
-    named = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get("AWS_ENDPOINT_URL")
-    return named or f"https://{service}.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
+def endpoint(host: str, region: str) -> str:
+    """In botocore's order: the service's own variable, then the general one, then AWS's address.
+
+    `host`: its first part. What it names first stands last in the variable: `streams.dynamodb`, DYNAMODB_STREAMS.
+    """
+    variable = "_".join(reversed(host.upper().split(".")))
+    named = os.environ.get(f"AWS_ENDPOINT_URL_{variable}") or os.environ.get("AWS_ENDPOINT_URL")
+    return named or f"https://{host}.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")

@@ -1,6 +1,6 @@
-"""One signed call to an AWS service of the JSON protocol (DynamoDB, SSM), over keep-alive connections.
+"""One signed call to an AWS service of the JSON protocol (DynamoDB, its streams, SSM), over keep-alive connections.
 
-It replaces botocore for the two services that nearly every request needs, because botocore is slow to import and to
+It replaces botocore for the services that nearly every request needs, because botocore is slow to import and to
 call: it loads service models, endpoint rules and an event system (ADR 6, ADR 55).
 
 Two policies say what is retried. `ORDINARY` retries as botocore's legacy mode. `HOT` is for the calls that every `/v1`
@@ -70,14 +70,17 @@ HOT = Policy(
 
 @dataclass(frozen=True)
 class Service:
-    """`target`: the prefix of an operation's name in `X-Amz-Target`. `version`: of the JSON protocol."""
+    """`name`: as it is signed. `target`: the prefix of an operation's name in `X-Amz-Target`. `version`: of the JSON
+    protocol. `host`: the first part of its address, where that is not its name."""
 
     name: str
     target: str
     version: str
+    host: str = ""
 
 
 DYNAMODB = Service("dynamodb", "DynamoDB_20120810", "1.0")
+STREAMS = Service("dynamodb", "DynamoDBStreams_20120810", "1.0", "streams.dynamodb")
 SSM = Service("ssm", "AmazonSSM", "1.1")
 
 
@@ -89,7 +92,7 @@ def _json(request: dict[str, Any]) -> bytes:
 
 
 def _store_opened(service: Service) -> Callable[[float], socket.socket] | None:
-    path = store_socket() if service is DYNAMODB else ""
+    path = store_socket() if service.name == DYNAMODB.name else ""
     return partial(store_connection, path) if path else None
 
 
@@ -121,7 +124,7 @@ class JsonService:
         self.service, self._policy, self._sleep = service, policy, sleep
         granted = granted or access()
         opened = None if url else _store_opened(service)
-        url = url or endpoint(service.name, granted.region)
+        url = url or endpoint(service.host or service.name, granted.region)
         self._pool = Pool(url, connect_seconds=policy.connect_seconds, opened=opened)
         self._path = f"{self._pool.path_prefix}/"
         self._request_line = f"POST {self._path} HTTP/1.1\r\n"
