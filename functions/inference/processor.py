@@ -77,14 +77,16 @@ _TILES = struct.pack("<2B14x16H16B", 1, 0, *[64] * 16, *[16] * 16)
 
 
 def usable() -> frozenset[str] | None:
-    """The sets that were executed here; None: it cannot be found out (another architecture, or a system that forbids
-    new machine code)."""
+    """The sets that were executed here; None: it cannot be found out (another architecture, a system that forbids
+    new machine code, or the process that tried was killed)."""
     if platform.machine().lower() not in ("x86_64", "amd64") or sys.maxsize < 1 << 32:
         return None
     command = [sys.executable, "-I", "-S", __file__]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S * len(CODE))
     except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode:  # killed, for want of memory or by somebody: it did not ask for all
         return None
     executed = done.stdout.split()
     return with_their_needs(executed) if CONTROL in executed else None

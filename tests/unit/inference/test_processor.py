@@ -2,6 +2,7 @@
 
 import os
 import platform
+import signal
 import re
 import shutil
 import subprocess
@@ -77,9 +78,9 @@ def test_a_set_that_dies_when_it_is_executed_is_left_out_and_the_others_are_aske
     assert (done.returncode, done.stdout.split()) == (0, ["AVX", "BMI2"])
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, output: str) -> None:
+def answering(monkeypatch: pytest.MonkeyPatch, output: str, status: int = 0) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    done = subprocess.CompletedProcess([], 0, stdout=output)
+    done = subprocess.CompletedProcess([], status, stdout=output)
     monkeypatch.setattr(subprocess, "run", lambda *_args, **_options: done)
 
 
@@ -93,6 +94,8 @@ def test_where_not_even_a_return_is_executed_nothing_is_known(monkeypatch: pytes
     assert processor.usable() is None
     answering(monkeypatch, "RET")
     assert processor.usable() == frozenset()
+    answering(monkeypatch, "RET AVX", -signal.SIGKILL)
+    assert processor.usable() is None
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     assert processor.usable() is None
 
