@@ -2,9 +2,9 @@
 
 import os
 import platform
-import signal
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
