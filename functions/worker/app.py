@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from sluice.ports.runs import RunQueue
 
 HOLD_SECONDS, RENEWAL_SECONDS = 120, 40  # a message of a worker that died is delivered again after so long
-AGAIN_SECONDS = (
-    10  # after a call that the store did not answer, and after a first fault; thrice as long after each more
-)
+AGAIN_SECONDS = 10  # after a call that the store did not answer, and after a run's first fault
+SLOWER = 3  # so many times as long after each further fault
 
 log = logging.getLogger("sluice.worker")
 
@@ -58,7 +57,7 @@ def _handled(record: dict[str, Any], seconds_left: Callable[[], float]) -> bool:
         log.warning("run not executed, will be delivered again", exc_info=exc, extra={"request_id": run_id})
         if receipt is not None:
             with suppress(StoreUnavailable):
-                messages.hold(receipt, AGAIN_SECONDS * 3 ** (_times_delivered(record) - 1))
+                messages.hold(receipt, AGAIN_SECONDS * SLOWER ** (_times_delivered(record) - 1))
         return False
     return True
 

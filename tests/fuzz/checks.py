@@ -1,4 +1,4 @@
-"""What counts as a fault. Pure, so that each is proven on a planted fault (`tests/unit/infra/test_fuzz_checks.py`)."""
+"""What counts as a fault. Pure, so that each is proven on a planted fault (`tests/unit/infra/test_fuzz.py`)."""
 
 from collections.abc import Mapping, Sequence
 

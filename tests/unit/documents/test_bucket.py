@@ -1,5 +1,6 @@
 """Blobs and indexes in S3 as moto simulates it, with conditional puts and gets."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,6 +185,15 @@ def test_the_least_recently_used_copies_are_deleted_first(tmp_path: Path, monkey
         assert place.find(ACCOUNT, f"vs_{number}", PassageQuery("beacon", 5))
     for folder in ("w", "r"):
         assert sorted(path.name[:4] for path in (tmp_path / folder).rglob("*.db")) == ["vs_2", "vs_3"]
+
+
+def test_what_a_killed_process_has_left_is_deleted_after_an_hour(tmp_path: Path) -> None:
+    left, at_work = tmp_path / "left.working", tmp_path / "now.working"
+    for path in (left, at_work):
+        path.write_bytes(b"x")
+    os.utime(left, (0, 0))
+    indexes(tmp_path).replace(ACCOUNT, "vs_1", "file_1", "a.txt", chunks("a beacon"))
+    assert [*tmp_path.glob("*.working*")] == [at_work]
 
 
 def test_a_damaged_index_is_unavailable(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Credentials, region and endpoint of this process: from its environment where they are there, elsewhere by botocore.
 
-Importing botocore costs about 170 ms of CPU in each cold start (ADR 55), and its first session 60. botocore, too, looks
-into the environment first, and takes what it finds there as valid as long as the process, but for an expiry.
+Importing botocore costs about 170 ms of CPU in each cold start (ADR 55), and its first session 60. It, too, looks into
+the environment first, and uses what is there for as long as the process lives, unless an expiry is given.
 """
 
 import os
@@ -60,7 +60,7 @@ def access() -> Access:
     region = said["AWS_REGION"] if on_lambda() else said.get("AWS_DEFAULT_REGION")
     key, secret = said.get("AWS_ACCESS_KEY_ID"), said.get("AWS_SECRET_ACCESS_KEY")
     if region and key and secret and "AWS_CREDENTIAL_EXPIRATION" not in said:
-        return Access(region, Frozen(key, secret, said.get("AWS_SESSION_TOKEN") or None))
+        return Access(region, Frozen(key, secret, said.get("AWS_SESSION_TOKEN") or said.get("AWS_SECURITY_TOKEN")))
     from botocore.exceptions import BotoCoreError
     from botocore.session import get_session
 

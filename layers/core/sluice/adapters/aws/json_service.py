@@ -1,6 +1,6 @@
 """One signed call to an AWS service of the JSON protocol (DynamoDB, its streams, SSM), over keep-alive connections.
 
-It replaces botocore for the services that nearly every request needs, because botocore is slow to import and to
+It replaces botocore where a call is made often, because botocore is slow to import and to
 call: it loads service models, endpoint rules and an event system (ADR 6, ADR 55).
 
 Two policies say what is retried. `ORDINARY` retries as botocore's legacy mode. `HOT` is for the calls that every `/v1`

@@ -31,6 +31,8 @@ ATTEMPTS = 8
 FIRST_PAUSE_SECONDS = 0.1
 MOST_KEPT_BYTES = 300 * 1024 * 1024
 """Lambda has 512 MB of /tmp; the rest is for the copy that is being written."""
+LEFT_SECONDS = 3600
+"""After which a working copy is of a process that was killed: no invocation lives so long."""
 NOT_FOUND = 404
 NOT_MODIFIED = 304
 CHANGED_MEANWHILE = (409, 412)
@@ -79,20 +81,21 @@ class BucketIndexes:
     # --- reading
 
     def _asked(self, account_id: str, store_id: str, question: Callable[[apsw.Connection], T], nothing: T) -> T:
-        """On one machine other threads and processes have the same copies. Who finds its copy gone downloads one, and
-        nobody else has it until it was asked.
+        """On one machine other threads and processes have the same copies. A reader whose copy is gone downloads one,
+        which is its own until it has the answer.
 
         Errors: SearchUnavailable, StoreUnavailable.
         """
+        key = index_key(account_id, store_id)
         kept = next(iter(self._copies(account_id, store_id)), None)
-        found = self._get(index_key(account_id, store_id), _etag(kept) if kept else "")
+        found = self._get(key, _etag(kept) if kept else "")
         if kept and found is None:
             with suppress(FileNotFoundError), opened(kept, shared=False, make=False) as connection:
                 return question(connection)
-            found = self._get(index_key(account_id, store_id), "")
+            found = self._get(key, "")
+        self._forget(account_id, store_id)  # before the new one: /tmp would not hold two of the largest
         body, etag = found or (b"", "")
         if not etag:
-            self._forget(account_id, store_id)
             return nothing
         with self._private() as copy:
             self._make_room(len(body))
@@ -122,8 +125,12 @@ class BucketIndexes:
         return sorted((self._folder / account_id).glob(f"{store_id}.*.db"))
 
     def _make_room(self, wanted_bytes: int) -> None:
-        """Deletes the least recently used copies."""
+        """Deletes the least recently used copies, and what killed processes have left."""
         copies = []
+        for path in self._folder.glob("*.working*"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - LEFT_SECONDS:
+                    path.unlink()
         for path in self._folder.rglob("*.db"):
             with suppress(FileNotFoundError):  # another thread or process has taken it
                 copies.append((path.stat(), path))
