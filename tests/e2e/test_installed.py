@@ -16,6 +16,7 @@ from infra.setup import store
 from tests.e2e import people
 from tests.e2e.place import own_environment
 from tests.e2e.system import ROOT, System
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.one_machine("how it is installed")]
 
@@ -127,7 +128,7 @@ def test_without_a_network_the_first_start_says_what_is_missing(installed: Insta
     for name, does in (("node", ""), ("npm", "echo npm error code ENOTFOUND; exit 1")):
         (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
         (tmp_path / name).chmod(0o755)
-    done = installed.run("up", HOME=str(tmp_path), PATH=f"{tmp_path}:/usr/bin:/bin")
+    done = installed.run("up", PORT=str(free_port()), HOME=str(tmp_path), PATH=f"{tmp_path}:/usr/bin:/bin")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "the store could not be downloaded; is there a network?" in done.stderr and "ENOTFOUND" in done.stderr
 
