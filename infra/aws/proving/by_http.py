@@ -2,12 +2,15 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
+from typing import Any
 
 from infra.aws.proving.account import Account, NotShown, Skipped
 from infra.aws.smoke import Smoke
 
 AT_ONCE, RPM = 20, 5
 LEAST_SECONDS = 0.1
+TRIES = 3
+QUESTION = {"messages": [{"role": "user", "content": "What is an API?"}], "stream": True, "max_tokens": 200}
 
 
 def whole_path(account: Account) -> str:
@@ -17,26 +20,39 @@ def whole_path(account: Account) -> str:
 
 
 def streams(account: Account) -> str:
-    """By the ledger's own times of the answer. The demo model may be too fast to tell."""
+    """By the ledger's own times of the answer. The demo model may be too fast to tell.
+
+    One answer that comes in pieces is enough, because what is busy on the way may hold back another's.
+    """
     token, token_id = account.token()
     model = account.web.need(200, "GET", "/v1/models", bearer=token).body["data"][0]["id"]
-    question = [{"role": "user", "content": "What is an API?"}]
-    body = {"model": model, "messages": question, "stream": True, "max_tokens": 200}
+    log = f"/usage/logs?limit=1&token_id={token_id}"
+    for _ in range(TRIES):
+        times = _pieces(account, {"model": model, **QUESTION}, token)
+        (row,) = account.until(
+            lambda: account.web.need(200, "GET", log, bearer=account.session).body["data"], "the log"
+        )
+        made_seconds = (row["response_time_ms"] - row["ttft_ms"]) / 1000
+        seen = (
+            f"{len(times)} pieces, the first after {times[0]:.2f} s, the last after {times[-1]:.2f} s; "
+            f"the model made them within {made_seconds:.2f} s"
+        )
+        if made_seconds >= LEAST_SECONDS and times[-1] - times[0] >= made_seconds / 2:
+            return seen
+    if made_seconds < LEAST_SECONDS:
+        raise Skipped(f"{seen}, too fast to tell")
+    raise NotShown(seen)
+
+
+def _pieces(account: Account, body: dict[str, Any], token: str) -> list[float]:
+    """When each piece of an answer's text came, in seconds from the request."""
     began, times = monotonic(), []
     for chunk in account.web.stream("/v1/chat/completions", body, token):
         if chunk["choices"] and chunk["choices"][0]["delta"].get("content"):
             times.append(monotonic() - began)
     if not times:
         raise NotShown("no text came")
-    seen = f"{len(times)} pieces, the first after {times[0]:.2f} s, the last after {times[-1]:.2f} s"
-    path = f"/usage/logs?limit=1&token_id={token_id}"
-    (row,) = account.until(lambda: account.web.need(200, "GET", path, bearer=account.session).body["data"], "the log")
-    made_seconds = (row["response_time_ms"] - row["ttft_ms"]) / 1000
-    if made_seconds < LEAST_SECONDS:
-        raise Skipped(f"{seen}; the model made them within {made_seconds:.2f} s, too fast to tell")
-    if times[-1] - times[0] < made_seconds / 2:
-        raise NotShown(f"{seen}; the model made them within {made_seconds:.2f} s")
-    return seen
+    return times
 
 
 def limits(account: Account) -> str:

@@ -10,7 +10,7 @@ from sluice.domain.accounts.account import Account
 from sluice.domain.errors import QuotaExceeded, StoreUnavailable
 from sluice.domain.gateway.admission import AdmissionRequest, Limits
 from sluice.domain.ids import request_id
-from sluice.domain.periods import period_of
+from sluice.domain.periods import period_ends_ms, period_of
 from sluice.services.gateway.observe import ObservedAdmission
 from sluice.wiring import peers, stores
 from sluice.wiring.mails import quota_mails
@@ -56,8 +56,7 @@ def test_each_share_of_the_quota_sends_one_mail(world: UsageWorld) -> None:
 def test_a_new_month_sends_new_mails(world: UsageWorld) -> None:
     account = world.account()
     used(world, account, 850)
-    grant = world.item("grants", account_id=account.account_id)
-    world.set_grant(account.account_id, period=grant["period"] + 1)
+    world.set_grant(account.account_id, period=period_of(period_ends_ms(period_of(now_ms()))))
     world.deliver([world.record(account.account_id)])
     assert kinds(world, account) == ["quota_80", "quota_80"]
 
