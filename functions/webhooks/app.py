@@ -123,7 +123,13 @@ def plans(caller: Caller) -> PlanList:
     "Pay for a plan",
     tag="Account",
     auth=Auth.SESSION,
-    errors=(errors.NotFound, errors.Conflict, errors.PaymentUnavailable, errors.StoreUnavailable),
+    errors=(
+        errors.NotFound,
+        errors.Conflict,
+        errors.TooManyAttempts,
+        errors.PaymentUnavailable,
+        errors.StoreUnavailable,
+    ),
     description="Gives the address of a page of Stripe's: Checkout; or its customer portal where the account pays "
     "already, or without `plan`. The plan follows the subscription, moments after it changes. Earlier pages of "
     "Checkout for another plan are closed.",

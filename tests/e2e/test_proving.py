@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from infra.aws.proving import prove
+from infra.aws.proving import by_http, prove
 from infra.aws.proving.account import Account
 from infra.demo.client import Client
 from tests.e2e.admins import make_admin
@@ -16,7 +16,8 @@ def no_aws(service: str) -> Any:
 
 
 @pytest.mark.parametrize("name", ["whole-path", "streams", "limits"])
-def test_a_check_holds_without_aws(system: Place, name: str) -> None:
+def test_a_check_holds_without_aws(system: Place, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_http, "AT_ONCE", 8)  # each is a process that starts, on the emulator
     person = make_admin(system)
     account = Account(no_aws, "sluice", person.email, person.password)
     vars(account)["web"] = Client(system.base_url)

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sluice.adapters.gateway import upstream_keys
+from sluice.domain.accounts import throttles as rules
 from sluice.domain.accounts.audit import OPERATOR
-from sluice.domain.errors import Conflict, StoreUnavailable
+from sluice.domain.errors import Conflict, StoreUnavailable, TooManyAttempts
 from sluice.domain.settings.versions import InForce, StoredSettings
 from sluice.services.accounts.erasure import SECOND_LOOK_MS
 from sluice.wiring import peers, stores
@@ -18,7 +20,7 @@ from sluice.wiring.payments import payments
 from sluice.wiring.settings import settings_in_force
 from tests.fakes.stripe import KEY, SECRET, TEAM
 from tests.integration.accounts.providers.house import at_once
-from tests.integration.accounts.world import PASSWORD
+from tests.integration.accounts.world import PASSWORD, switch_on_throttles
 from tests.integration.payments.shop import PLANS, Shop
 
 CREATED = "customer.subscription.created"
@@ -52,6 +54,27 @@ def test_who_pays_gets_the_portal_and_no_second_page(shop: Shop) -> None:
     assert shop.plan(headers) == "pro", "what was seen is written, too"
     assert shop.changes(account) == [("stripe", "", "pro")]
     assert [page["status"] for page in shop.stripe.pages.values()] == ["complete"]
+
+
+def test_who_asks_stripe_too_often_waits_and_keeps_nobody_else_from_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = replace(rules.ASK_STRIPE, first_seconds=300)  # longer than this test
+    monkeypatch.setattr(rules, "ASK_STRIPE", policy)
+    switch_on_throttles(monkeypatch)
+    account, headers, first = shop.begin()
+    assert {shop.ask(headers) for _ in range(policy.free - 1)} == {first}
+    asked = shop.stripe.asked.total()
+    for body in ({"plan": "pro"}, {"plan": "team"}, {}):
+        answer = shop.post("/account/plan", headers, body)
+        assert (answer.status_code, answer.json["code"]) == (429, "too_many_attempts")
+        assert 1 <= int(answer.headers["Retry-After"]) <= 300
+    with pytest.raises(TooManyAttempts):
+        payments().look(account.account_id)
+    assert shop.stripe.asked.total() == asked
+    shop.stripe.pay(first)  # an event of Stripe's is no attempt
+    assert shop.send(CREATED, {"customer": shop.payer(account).customer}) == 204 and shop.plan(headers) == "pro"
+    shop.begin()
 
 
 def test_another_tab_gets_the_same_page_and_another_plan_closes_it(shop: Shop) -> None:

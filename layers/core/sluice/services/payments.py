@@ -14,13 +14,14 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from sluice.domain.accounts import throttles as rules
 from sluice.domain.accounts.audit import STRIPE, Action, AuditEvent, new_event
 from sluice.domain.errors import Conflict, FieldProblem, NotFound, PaymentUnavailable, ValidationFailed
 from sluice.domain.ids import is_id
 from sluice.domain.payments import Checkout, NoCustomer, NoPayment, Notice, Payer, Subscription, Untold, paid_plan
 from sluice.domain.phrases import phrase
 from sluice.domain.settings.terms import Terms
-from sluice.ports.accounts import AccountStore, AuditLog
+from sluice.ports.accounts import AccountStore, AuditLog, Throttles
 from sluice.ports.payments import PayerStore, PaymentService
 
 log = logging.getLogger("sluice.payments")
@@ -36,6 +37,7 @@ class Payments:
     payers: PayerStore
     accounts: AccountStore
     audit: AuditLog
+    throttles: Throttles
     service: Callable[[], PaymentService]
     terms: Callable[[], Terms]
     now_ms: Callable[[], int]
@@ -126,7 +128,12 @@ class Payments:
             AuditEvent(change.event_id, Action.PLAN_CHANGED, STRIPE, account_id, change.at_ms, before, after)
         )
 
-    # --- what the owner of an account asks for
+    # --- what the owner of an account asks for; each may raise TooManyAttempts
+
+    def look(self, account_id: str) -> None:
+        """As `follow`, because its owner cannot wait for the event."""
+        self._ask(account_id)
+        self.follow(account_id)
 
     def checkout(self, account_id: str, plan: str, back: str, language: str = "") -> str:
         """→ the address of the page where the plan is paid for; of the portal, if the account pays already.
@@ -135,6 +142,7 @@ class Payments:
         after a write that names the version from before the open pages were read, and the others were closed.
         Errors: ValidationFailed (no such plan is sold), Conflict (suspended, or too many at once)."""
         price = self._price(plan)
+        self._ask(account_id)
         for _ in range(ATTEMPTS):
             payer = self.payer(account_id)
             if not payer.customer:
@@ -153,6 +161,9 @@ class Payments:
             if self._followed(payer, found):
                 return kept.url if kept and not pays else self.service().portal(payer.customer, back, language)
         raise Conflict("This is being changed in another window. Try again in a moment.")
+
+    def _ask(self, account_id: str) -> None:
+        self.throttles.take(rules.key(rules.ASK_STRIPE, account_id), rules.ASK_STRIPE, self.now_ms())
 
     def _price(self, plan: str) -> str:
         terms = self.terms()
@@ -178,6 +189,7 @@ class Payments:
         payer = self.payer(account_id)
         if not payer.customer:
             raise NotFound("This account has not paid anything yet.")
+        self._ask(account_id)
         return self.service().portal(payer.customer, back, language)
 
     def _new_customer(self, before: Payer) -> Payer:

@@ -19,7 +19,13 @@ def payments() -> Payments:
     from sluice.wiring.settings import newest_terms
 
     return Payments(
-        stores.payer_store(), stores.account_store(), stores.audit_log(), service, newest_terms, peers.now_ms
+        stores.payer_store(),
+        stores.account_store(),
+        stores.audit_log(),
+        stores.throttles(),
+        service,
+        newest_terms,
+        peers.now_ms,
     )
 
 

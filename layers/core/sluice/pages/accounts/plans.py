@@ -31,8 +31,8 @@ def plans(caller: Caller) -> Response:
     if payment() is None:
         raise NoPayment()
     if request.args.get("note") == PAID and not payments().payer(caller.account_id).paid:
-        with suppress(errors.Unavailable):  # the event that says so may be late
-            payments().follow(caller.account_id)
+        with suppress(errors.Unavailable, errors.TooManyAttempts):
+            payments().look(caller.account_id)  # the event that says so may be late
     return _page(caller, 200, forms.Form())
 
 
@@ -41,7 +41,7 @@ def plans(caller: Caller) -> Response:
 def choose(caller: Caller) -> AnyResponse:
     try:
         return redirect(page_of_stripe(caller, request.form.get("plan", "")), 303)
-    except (errors.ValidationFailed, errors.Conflict, errors.PaymentUnavailable) as exc:
+    except (errors.ValidationFailed, errors.Conflict, errors.PaymentUnavailable, errors.TooManyAttempts) as exc:
         return _page(caller, *forms.refused(exc, "plan"))
 
 
