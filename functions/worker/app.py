@@ -99,20 +99,23 @@ def _queue_of(run_id: str) -> "RunQueue":
 
 @contextmanager
 def _held(messages: "RunQueue", receipt: str | None) -> Iterator[None]:
-    """Hold the message while this process lives. If SQS does not answer, its own timeout holds: then the message comes
-    twice at worst, which changes nothing."""
+    """Hold the message before anything is done and while this process lives. If SQS does not answer, its own timeout
+    holds: then the message comes twice at worst, which changes nothing."""
     if receipt is None:
         yield
         return
     ended = threading.Event()
 
     def hold() -> None:
-        while not ended.is_set():
-            with suppress(StoreUnavailable):
-                messages.hold(receipt, HOLD_SECONDS)
-            ended.wait(RENEWAL_SECONDS)
+        with suppress(StoreUnavailable):
+            messages.hold(receipt, HOLD_SECONDS)
 
-    thread = threading.Thread(target=hold, name="hold", daemon=True)
+    def go_on() -> None:
+        while not ended.wait(RENEWAL_SECONDS):
+            hold()
+
+    hold()
+    thread = threading.Thread(target=go_on, name="hold", daemon=True)
     thread.start()
     try:
         yield

@@ -73,6 +73,20 @@ class Runs:
             finally:
                 events.enable_rule(Name=rule)
 
+    @contextmanager
+    def one_worker(self) -> Iterator[None]:
+        """Else another may be killed in its start, before it held the message that it was given."""
+        function = self.deployment.physical["WorkerFunction"]
+        with self.deployment.client("lambda") as lambdas:
+            before = lambdas.get_function_concurrency(FunctionName=function).get("ReservedConcurrentExecutions")
+            lambdas.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=1)
+            try:
+                yield
+            finally:
+                lambdas.delete_function_concurrency(FunctionName=function)
+                if before is not None:
+                    lambdas.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=before)
+
     def records(self, run_id: str) -> list[dict[str, Any]]:
         return self.deployment.items("LedgerTable", request_id=run_id)
 
@@ -192,15 +206,16 @@ def test_a_batch_whose_workers_are_killed_goes_on_within_minutes_and_has_one_rec
     file = sdk.files.create(file=("rows.jsonl", lines), purpose="batch")
     batch = sdk.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
     done = lambda: (counts := sdk.batches.retrieve(batch.id).request_counts) is not None and counts.completed  # noqa: E731
-    for kill in range(KILLS):
-        with crawling(model):
-            more = lambda kill=kill: done() > kill and bool(runs.leases())  # noqa: E731
-            runs.deployment.wait_until(more, HOLD_SECONDS + 90, "a row more, and one at work")
-            kill_workers(runs)
-            assert (died := runs.leases())
-    ended = lambda: sdk.batches.retrieve(batch.id).status == "completed"  # noqa: E731
-    with runs.unswept():
-        runs.deployment.wait_until(ended, 2 * HOLD_SECONDS + 60, "a batch that ends")
+    with runs.one_worker():
+        for kill in range(KILLS):
+            with crawling(model):
+                more = lambda kill=kill: done() > kill and bool(runs.leases())  # noqa: E731
+                runs.deployment.wait_until(more, HOLD_SECONDS + 90, "a row more, and one at work")
+                kill_workers(runs)
+                assert (died := runs.leases())
+        ended = lambda: sdk.batches.retrieve(batch.id).status == "completed"  # noqa: E731
+        with runs.unswept():
+            runs.deployment.wait_until(ended, 2 * HOLD_SECONDS + 60, "a batch that ends")
     output = sdk.files.content(sdk.batches.retrieve(batch.id).output_file_id or "").text.splitlines()
     told = {one["custom_id"]: one["response"]["request_id"] for one in map(json.loads, output)}
     assert sorted(told) == sorted(f"row-{number}" for number in range(ROWS))

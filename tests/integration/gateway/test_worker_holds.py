@@ -40,6 +40,7 @@ def test_a_message_is_held_while_it_is_handled_and_no_longer(
     monkeypatch.setattr(worker, "RENEWAL_SECONDS", 0.01)
 
     def execute(*_: Any) -> None:
+        assert messages.held, "held before anything is done"
         eventually(lambda: len(messages.held) >= 3)
         if fault:
             raise fault
