@@ -28,6 +28,7 @@ ENDED = {"completed", "incomplete", "failed"}
 DELIVERIES = 5  # the template's
 SWEPT_SECONDS = 30 + 60 + 60  # a lease, a sweep each minute, and an answer
 ROWS, KILLS = 24, 2
+WORKERS = 2  # of batches at once, the template's
 CHAT = "/v1/chat/completions"
 
 
@@ -72,20 +73,6 @@ class Runs:
                 yield
             finally:
                 events.enable_rule(Name=rule)
-
-    @contextmanager
-    def one_worker(self) -> Iterator[None]:
-        """Else another may be killed in its start, before it held the message that it was given."""
-        function = self.deployment.physical["WorkerFunction"]
-        with self.deployment.client("lambda") as lambdas:
-            before = lambdas.get_function_concurrency(FunctionName=function).get("ReservedConcurrentExecutions")
-            lambdas.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=1)
-            try:
-                yield
-            finally:
-                lambdas.delete_function_concurrency(FunctionName=function)
-                if before is not None:
-                    lambdas.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=before)
 
     def records(self, run_id: str) -> list[dict[str, Any]]:
         return self.deployment.items("LedgerTable", request_id=run_id)
@@ -199,27 +186,28 @@ def test_a_batch_whose_workers_are_killed_goes_on_within_minutes_and_has_one_rec
 ) -> None:
     """Only by the message, as between two rows, where there is no lease by which the sweeper would find it.
 
-    A worker is killed when a row of it has a lease, because then it holds its message.
+    Workers are killed when each has a row with a lease: one that has none may not hold its message yet.
     """
     sdk = runs.person.openai
     lines = "".join(json.dumps(row(number)) + "\n" for number in range(ROWS)).encode()
     file = sdk.files.create(file=("rows.jsonl", lines), purpose="batch")
     batch = sdk.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
     done = lambda: (counts := sdk.batches.retrieve(batch.id).request_counts) is not None and counts.completed  # noqa: E731
-    with runs.one_worker():
-        for kill in range(KILLS):
-            with crawling(model):
-                more = lambda kill=kill: done() > kill and bool(runs.leases())  # noqa: E731
-                runs.deployment.wait_until(more, HOLD_SECONDS + 90, "a row more, and one at work")
-                kill_workers(runs)
-                assert (died := runs.leases())
-        ended = lambda: sdk.batches.retrieve(batch.id).status == "completed"  # noqa: E731
-        with runs.unswept():
-            runs.deployment.wait_until(ended, 2 * HOLD_SECONDS + 60, "a batch that ends")
+    dead: set[tuple[str, int]] = set()
+    living = lambda: {(one, lease.epoch) for one, lease in runs.leases().items()} - dead  # noqa: E731
+    for kill in range(KILLS):
+        with crawling(model):
+            more = lambda kill=kill: done() > kill and len(living()) == WORKERS  # noqa: E731
+            runs.deployment.wait_until(more, HOLD_SECONDS + 90, "a row more, and all workers at one")
+            kill_workers(runs)
+            dead |= living()
+    ended = lambda: sdk.batches.retrieve(batch.id).status == "completed"  # noqa: E731
+    with runs.unswept():
+        runs.deployment.wait_until(ended, 2 * HOLD_SECONDS + 60, "a batch that ends")
     output = sdk.files.content(sdk.batches.retrieve(batch.id).output_file_id or "").text.splitlines()
     told = {one["custom_id"]: one["response"]["request_id"] for one in map(json.loads, output)}
     assert sorted(told) == sorted(f"row-{number}" for number in range(ROWS))
-    assert died.keys() <= set(told.values())
+    assert {request_id for request_id, _ in dead} <= set(told.values())
     assert [len(runs.records(request_id)) for request_id in told.values()] == [1] * ROWS
 
 
