@@ -30,7 +30,7 @@ def _problems_of(kind: type[BaseModel]) -> list[str]:
     try:
         kind()
     except ValidationError as exc:
-        prefix = kind.model_config.get("env_prefix") or "SLUICE_"
+        prefix = str(kind.model_config.get("env_prefix") or "SLUICE_")
         return [f"{_variable(prefix, error['loc'])}: {_what_is_wrong(error)}" for error in exc.errors()]
     return []
 
