@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from infra.commands.ending import end
+from infra.commands.ending import ask, end
 
 EVERY = re.compile(r"(\d{1,4})([mhd])", re.ASCII)
 SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
@@ -111,7 +111,7 @@ def read_passphrase(file: str | None, *, confirm: bool = False) -> str:
             return (Path(file).read_text("utf-8").splitlines() or [""])[0]
         except ValueError:
             end(REFUSED, f"{file} is not a text in UTF-8.")
-    return str(click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True))
+    return ask("Passphrase", "--passphrase-file FILE", confirm=confirm)
 
 
 def say(text: str) -> None:

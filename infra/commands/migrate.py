@@ -5,7 +5,7 @@ import os
 import click
 
 from infra.commands.ending import end
-from infra.commands.operator import NO_STORE, REFUSED, as_json, show
+from infra.commands.operator import NO_STORE, REFUSED, STORE_SILENT, as_json, show
 from infra.local.store_address import use_running_store
 
 ENDPOINTS = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
@@ -21,7 +21,7 @@ ENDPOINTS = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
 @as_json
 def command(dry_run: bool, tables: bool | None, as_json: bool) -> None:
     """Exit status: 0 the store has this version; 1 refused; 2 the store does not answer."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
     from infra.migrations.addresses import NotMigrated
     from infra.migrations.connection import connect
@@ -45,6 +45,8 @@ def command(dry_run: bool, tables: bool | None, as_json: bool) -> None:
         end(REFUSED, f"{exc}. Deploy the template first (make deploy), which adds them. Nothing was changed.")
     except (NotMigrated, WrongTable) as exc:
         end(REFUSED, str(exc))
+    except EndpointConnectionError:
+        end(NO_STORE, STORE_SILENT)
     except (BotoCoreError, ClientError) as exc:
         end(NO_STORE, f"the store does not answer, or reports an error: {exc}")
     result = {

@@ -9,7 +9,7 @@ from infra.commands.ending import end
 
 DOMAIN = re.compile(r"[A-Za-z0-9.-]+")
 CADDYS_VARIABLE = "{$DOMAIN}"
-UPSTREAM = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):\d{1,5}")
+UPSTREAM = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):([0-9]{1,5})")
 
 
 @click.command("proxy")
@@ -36,7 +36,8 @@ def command(proxy: str, domain: str, upstreams: tuple[str, ...], http3: bool, to
     if not DOMAIN.fullmatch(domain) and (proxy, domain) != (CADDY, CADDYS_VARIABLE):
         end(2, f"{domain!r} is no name of a host, such as sluice.example.org")
     for upstream in upstreams:
-        if not UPSTREAM.fullmatch(upstream):
+        found = UPSTREAM.fullmatch(upstream)
+        if not found or not 1 <= int(found[2]) <= 65535:
             end(2, f"{upstream!r} is not HOST:PORT")
     chosen = upstreams or (DEFAULT_UPSTREAM,)
     text = render(proxy, domain, chosen, http3=http3)

@@ -29,7 +29,7 @@ BACK = (
 @click.option("--back", is_flag=True, help="Put back the newest store that an upgrade kept, and lose what came since.")
 @click.option("--yes", is_flag=True, help="With --back: do not ask.")
 def command(check: bool, back: bool, yes: bool) -> None:
-    """Exit status: 0 done; 1 refused, or failed, and the store is as it was."""
+    """Exit status: 0 done; 1 refused, or failed, and the store is as it was; 2 wrong options."""
     from infra.backup.errors import BackupRefused
     from infra.local.config import data_dir
     from infra.local.datadir import DataDir
@@ -37,6 +37,8 @@ def command(check: bool, back: bool, yes: bool) -> None:
     from infra.migrations.addresses import NotMigrated
     from infra.upgrading import Upgrade
 
+    if check and back:
+        end(2, "--check changes nothing and --back does: give one of them")
     refuse_other_store()
     data = DataDir(data_dir())
     upgrade = Upgrade(data.path, table_prefix(), say)

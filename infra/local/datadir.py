@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from infra.local.errors import LaunchError
+from infra.local.holder import Holder
 from infra.place import UP
 
 LONGEST_SOCKET_PATH_BYTES = 90  # the kernel allows 104 to 108, and supervisord adds a suffix
@@ -41,8 +42,8 @@ class DataDir:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.read(self._lock, 200).decode(errors="replace").strip()
-            who = f" ({holder})" if holder else ""
+            note = os.read(self._lock, 200).decode(errors="replace").strip()
+            who = f" ({Holder.read(note) or note})" if note else ""
             raise LaunchError(
                 f"another `sluice up` runs on {self.path}{who}. "
                 f"Stop it, or give this one its own: SLUICE_DATA_DIR=/another/folder PORT=8090 {UP}"

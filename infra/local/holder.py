@@ -35,3 +35,7 @@ class Holder:
 
     def note(self) -> str:
         return f"process {self.pid}, {self.url}, sluice {self.version}, since {self.since_ns}"
+
+    def __str__(self) -> str:
+        """For a person."""
+        return f"process {self.pid}, {self.url}"

@@ -1,6 +1,6 @@
 """Checks the settings of every function."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -26,14 +26,20 @@ def problems() -> list[str]:
     return list(found)
 
 
-def _problems_of(kind: Callable[[], Any]) -> list[str]:
+def _problems_of(kind: type[BaseModel]) -> list[str]:
     try:
         kind()
     except ValidationError as exc:
-        return [f"{_variable(error['loc'])}: {error['msg']}, but it is {error['input']!r}" for error in exc.errors()]
+        prefix = str(kind.model_config.get("env_prefix") or "SLUICE_")
+        return [f"{_variable(prefix, error['loc'])}: {_what_is_wrong(error)}" for error in exc.errors()]
     return []
 
 
-def _variable(place: tuple[Any, ...]) -> str:
+def _variable(prefix: str, place: tuple[Any, ...]) -> str:
     name = str(place[0]).upper()
-    return name if name.startswith("SLUICE_") else f"SLUICE_{name}"
+    return name if name.startswith("SLUICE_") else prefix + name
+
+
+def _what_is_wrong(error: Mapping[str, Any]) -> str:
+    ours = error["msg"].removeprefix("Value error, ")  # of a validator, which names the value
+    return ours if ours != error["msg"] else f"{ours}, but it is {error['input']!r}"

@@ -5,6 +5,7 @@ import pytest
 
 from infra.local import config
 from infra.local.errors import LaunchError
+from infra.local.settings_check import problems
 
 INSIDE = config.Inside("http://127.0.0.1:1", Path("/run/store.sock"), Path("/run/inference.sock"))
 
@@ -30,6 +31,21 @@ def test_empty_variables_count_as_unset() -> None:
 def test_port_has_to_be_a_port(port: str) -> None:
     with pytest.raises(LaunchError, match="PORT has to be"):
         config.read({"PORT": port})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("SLUICE_INFERENCE_KV_TYPE", "q1", "'q8_0' or 'q4_0', but it is 'q1'"),
+        ("SLUICE_ALLOWED_ORIGINS", "a.example", "'a.example' is neither * nor an origin such as https://app.example"),
+    ],
+)
+def test_a_wrong_setting_is_called_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    (line,) = problems()
+    assert line.startswith(f"{name}: ") and line.endswith(says) and "Value error" not in line
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])

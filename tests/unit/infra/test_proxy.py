@@ -46,6 +46,7 @@ def test_it_says_which_settings_sluice_needs(proxy: str, tmp_path: Path) -> None
         ("--domain", "a;b"),
         ("--domain", NAME, "--upstream", "x"),
         ("--domain", NAME, "--upstream", "x:1 {"),
+        ("--domain", NAME, "--upstream", "10.0.0.2:65536"),
     ],
 )
 @pytest.mark.parametrize("proxy", ["caddy", "nginx"])

@@ -9,6 +9,7 @@ import pytest
 from infra.local import config
 from infra.local.datadir import DataDir
 from infra.local.errors import LaunchError
+from infra.local.holder import Holder
 from infra.local.programs import programs, stopping_order, store_command
 from infra.local.supervision import configuration
 
@@ -48,7 +49,7 @@ def test_users_own_store_is_not_started() -> None:
 def test_second_run_is_refused_and_the_first_is_named(tmp_path: Path) -> None:
     first, second = DataDir(tmp_path / "d"), DataDir(tmp_path / "d")
     first.take()
-    first.note("process 7, http://127.0.0.1:8080")
+    first.note(Holder(7, "http://127.0.0.1:8080", "0.2.0", 1_796_092_069_283_300_061).note())
     with pytest.raises(LaunchError, match=r"another `sluice up` runs on .* \(process 7, http://127.0.0.1:8080\)"):
         second.take()
 

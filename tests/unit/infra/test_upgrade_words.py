@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import sluice
 from infra import place
+from infra.cli import main
 from infra.local.holder import Holder
 
 
@@ -34,6 +36,12 @@ def test_a_run_is_read_as_it_notes_itself_and_as_earlier_versions_did() -> None:
     assert Holder.read(this.note()) == this
     assert (this.pid, this.version) == (os.getpid(), sluice.__version__)
     assert Holder.read("process 12, http://[::1]:8080") == Holder(12, "http://[::1]:8080")
+    assert str(this) == f"process {os.getpid()}, http://127.0.0.1:8080"
+
+
+def test_to_look_and_to_go_back_are_not_asked_for_together() -> None:
+    done = CliRunner().invoke(main, ["upgrade", "--check", "--back", "--yes"])
+    assert done.exit_code == 2 and "give one of them" in done.stderr
 
 
 @pytest.mark.parametrize("note", ["", "process", "process x, http://a", "process 1", "process 12, http://a, sluice 1"])

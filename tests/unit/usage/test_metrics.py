@@ -94,11 +94,18 @@ def test_processes_of_one_run_are_added_up_and_dead_ones_hold_no_lease(tmp_path:
 
 FULL_DISK = """
 import errno, os, sys
+from pathlib import Path
 from sluice.adapters.usage.metrics_prometheus import PrometheusMetrics
 from sluice.domain.usage.measures import REFUSALS
 def full(*asked):
     raise OSError(errno.ENOSPC, "full")
-metrics, allocate = PrometheusMetrics(), os.posix_fallocate
+allocate, os.posix_fallocate = os.posix_fallocate, full
+try:
+    PrometheusMetrics()
+except OSError:
+    assert not list(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).iterdir()), "nobody could read an empty file"
+    os.posix_fallocate = allocate
+metrics = PrometheusMetrics()
 for number in range(2000):
     metrics.count(REFUSALS, reason=f"before-{number}")
 os.posix_fallocate = full
@@ -119,6 +126,7 @@ def test_a_full_disk_costs_new_figures_and_not_the_process(tmp_path: Path) -> No
     assert shown["sluice_refusals_total", "reason=before-1"] == 2
     assert ("sluice_refusals_total", "reason=during") not in shown
     assert shown["sluice_refusals_total", "reason=after"] == 1
+    assert all(file.suffix == ".db" and file.stat().st_size >= 1 << 16 for file in tmp_path.iterdir())
     (counters,) = tmp_path.glob("counter_*.db")
     used_bytes = int.from_bytes(counters.read_bytes()[:4], sys.byteorder)
     assert 1 << 16 < used_bytes <= counters.stat().st_blocks * 512, "a write into a hole ends the process"

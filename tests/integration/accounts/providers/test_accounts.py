@@ -413,6 +413,9 @@ def test_an_account_without_a_password_changes_its_address_in_a_fresh_session_on
         assert (answer.status_code, answer.json["code"]) == (403, "confirmation_required")  # type: ignore[index]
         shown = house.world.client.post("/account/factors/confirm", json={"password": password}, headers=headers)
         assert shown.status_code == 401
+    change = {"current_password": "anything", "new_password": "a whole new passphrase"}
+    refused = house.world.client.post("/auth/change-password", json=change, headers=headers)
+    assert (refused.status_code, "has no password" in refused.json["detail"]) == (401, True)  # type: ignore[index]
 
 
 def test_an_erased_account_frees_its_identity_after_a_crash_too(house: House) -> None:

@@ -262,6 +262,7 @@ def test_it_repeats_until_a_signal_and_goes_on_after_a_failure(
     ("words", "typed", "environment", "says"),
     [
         ((), "short\nshort\n", {}, "needs 12 characters"),
+        ((), "", {}, "Passphrase: nobody can be asked for it here, so give --passphrase-file FILE"),
         (("--passphrase-file", "latin"), "", {}, "is not a text in UTF-8"),
         (("--passphrase-file", "file"), "", {}, "needs 12 characters"),
         (("--to", "data/backups", "--no-encryption"), "", {}, "in the data directory"),

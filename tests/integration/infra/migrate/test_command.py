@@ -59,4 +59,5 @@ def test_with_the_option_tables_are_left_to_the_template(run: Any, old: Store) -
 
 def test_an_unreachable_store_gives_exit_status_2(run: Any) -> None:
     nowhere = run(AWS_ENDPOINT_URL_DYNAMODB="http://127.0.0.1:1")
-    assert nowhere.exit_code == 2 and "does not answer" in nowhere.stderr
+    assert nowhere.exit_code == 2 and "the store does not answer. Start it" in nowhere.stderr
+    assert "127.0.0.1:1" not in nowhere.stderr

@@ -107,12 +107,18 @@ def _alive(pid: int) -> bool:
 
 class _Allocated(MmapedDict):
     """A file that has its blocks before they are written as memory: for a block that a full disk lacks, the kernel
-    kills the process (SIGBUS). Raises OSError instead."""
+    kills the process (SIGBUS). Raises OSError instead, and leaves no empty file, which the library cannot read."""
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
-        if not read_mode:
-            with open(filename, "ab") as file:
-                _allocate(file.fileno(), FIRST_BYTES)
+        if not read_mode and not os.path.exists(filename):
+            draft = Path(filename + ".new")
+            try:
+                with draft.open("wb") as file:
+                    _allocate(file.fileno(), FIRST_BYTES)
+                    file.truncate(FIRST_BYTES)
+                draft.replace(filename)
+            finally:
+                draft.unlink(missing_ok=True)
         super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
 
     def _init_value(self, key: str) -> None:

@@ -20,12 +20,10 @@ from sluice.domain.errors import (
     NotFound,
     ValidationFailed,
 )
-from sluice.domain.phrases import later
 from sluice.ports.accounts import AccountStore, FactorStore, Passkeys, SecretBox, SessionStore
-from sluice.services.accounts.passwords import Passwords
+from sluice.services.accounts.passwords import NO_PASSWORD, Passwords
 from sluice.services.accounts.second_factors import FactorNotices, SecondFactors
 
-NO_PASSWORD = later("This account has no password. Show the provider that you log in with, or set a password by mail.")
 NOT_BEGUN = "Begin again: this set-up was finished already, or took too long."
 
 

@@ -7,10 +7,13 @@ from sluice.domain.accounts.account import Account
 from sluice.domain.accounts.audit import Action
 from sluice.domain.accounts.visitor import Visitor
 from sluice.domain.errors import ConfirmationRequired, InvalidCredentials, NotAuthenticated
+from sluice.domain.phrases import later
 from sluice.ports.accounts import AccountStore, SessionStore, Throttles
 from sluice.ports.mails import MailStore
 from sluice.services.accounts.new_passwords import NewPasswords, tell_owner
 from sluice.services.accounts.security_events import SecurityEvents
+
+NO_PASSWORD = later("This account has no password. Show the provider that you log in with, or set a password by mail.")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Passwords:
         return account
 
     def _confirm(self, account: Account, password: str, now_ms: int) -> None:
+        if not account.password_hash:
+            raise InvalidCredentials(NO_PASSWORD)
         key = rules.key(rules.CONFIRM_PASSWORD, account.account_id)
         self.throttles.take(key, rules.CONFIRM_PASSWORD, now_ms)
         if not self.passwords.hashes().verify(account.password_hash, password):
