@@ -282,10 +282,12 @@ def test_a_full_model_is_asked_again_later_and_the_admission_is_taken_back(perso
 
 def test_what_the_model_refuses_fails_and_says_why(person: Person) -> None:
     response = submitted(person)
-    person.script(InvalidModelRequest("No such thing."))
+    person.script(InvalidModelRequest("No such thing.", "messages"))
     work(person, response)
     done = read(person, response)
     assert done["status"] == "failed" and done["error"]["message"] == "No such thing."
+    told = person.client.get(f"/v1/responses/{response['id']}?stream=true", headers=person.api_token).data
+    assert b'"param":"input"' in told and b"[DONE]" not in told
     (record,) = person.log()
     assert record["status"] == 400
 

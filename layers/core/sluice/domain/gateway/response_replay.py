@@ -13,24 +13,25 @@ def replay(response: Mapping[str, Any]) -> list[Event]:
     assembly = Assembly(response["id"], response["created_at"], fresh)
     events = assembly.begin()
     for place, item in enumerate(response["output"]):
-        delta = _delta(item, place)
-        if delta:
-            events += assembly.chunk({"choices": [{"delta": delta}]})
+        choice = _choice(item, place)
+        if choice:
+            events += assembly.chunk({"choices": [choice]})
     if response["status"] in ("completed", "incomplete"):
         events += assembly.end()[:-1]
-    return [*events, ending(response, assembly.sequence)]
+    return [*events, ending(response, len(events))]
 
 
 def ending(response: Mapping[str, Any], sequence: int) -> Event:
     return {"type": f"response.{response['status']}", "sequence_number": sequence, "response": response}
 
 
-def _delta(item: Mapping[str, Any], place: int) -> dict[str, Any]:
+def _choice(item: Mapping[str, Any], place: int) -> dict[str, Any]:
     if item["type"] == "message":
-        return {"content": item["content"][0]["text"]}
+        part = item["content"][0]
+        return {"delta": {"content": part["text"]}, "logprobs": {"content": part.get("logprobs")}}
     if item["type"] == "reasoning":
-        return {"reasoning_content": item["content"][0]["text"]}
+        return {"delta": {"reasoning_content": item["content"][0]["text"]}}
     if item["type"] == "function_call":
         function = {"name": item["name"], "arguments": item["arguments"]}
-        return {"tool_calls": [{"index": place, "id": item["call_id"], "function": function}]}
+        return {"delta": {"tool_calls": [{"index": place, "id": item["call_id"], "function": function}]}}
     return {}

@@ -36,7 +36,14 @@ LAST = re.compile(rb"event: response\.(completed|incomplete|failed)\n")
 
 def replayed(response: dict[str, Any], after: int) -> Response:
     """Of a response without a run."""
-    return Response(_replay(response, after) + DONE, 200, mimetype="text/event-stream")
+    events = _replay(response, after)
+    return Response(events + _done(events), 200, mimetype="text/event-stream")
+
+
+def _done(last_events: bytes) -> bytes:
+    """What comes after them: a stream that failed ends without `[DONE]`, here as everywhere."""
+    last = LAST.search(last_events)
+    return b"" if last is not None and last[1] == b"failed" else DONE
 
 
 def _replay(response: dict[str, Any], after: int) -> bytes:
@@ -79,7 +86,8 @@ class _Following:
         self._claims, self._checked = claims, time.monotonic()
         self._run, self._response, self._after, self._gone = run, response, after, gone
         self._attempt, self._at = -1, 0
-        self._sent = self._ended = self._closed = False
+        self._sent = self._closed = False
+        self._ended = b""  # the block with the last event, once it was sent
         self._ends = time.monotonic() + seconds_left()  # then the caller resumes it
         self._blocks = self._follow()
 
@@ -103,7 +111,8 @@ class _Following:
                     said = time.monotonic()
                     yield block
                 if self._ended or is_over:
-                    yield (b"" if self._ended else self._missing()) + DONE
+                    missing = b"" if self._ended else self._missing()
+                    yield missing + _done(self._ended or missing)
                     return
                 if time.monotonic() - said >= COMMENT_AFTER_SECONDS:
                     said = time.monotonic()
@@ -134,7 +143,7 @@ class _Following:
             events = [event + b"\n\n" for event in block.split(b"\n\n") if event]
             numbers = [int(found[1]) if (found := NUMBER.search(event)) else None for event in events]
             self._at = max(number for number in numbers if number is not None) + 1
-            self._ended = LAST.search(block) is not None
+            self._ended = block if LAST.search(block) else b""
             wanted = b"".join(
                 event
                 for event, number in zip(events, numbers, strict=True)
