@@ -339,6 +339,15 @@ def test_a_response_without_a_run_is_replayed(person: Person) -> None:
     assert events(person, response, last_number(told)) == b""
 
 
+def test_the_stream_of_a_response_without_a_run_comes_again_as_it_was(person: Person) -> None:
+    words(person, 20)
+    live = blocks(post(person, stream=True).data)
+    identifier = json.loads(live[0].partition(b"data: ")[2])["response"]["id"]
+    for after in (None, 0, 3, 4, 12, 20, len(live) - 2):
+        again = blocks(events(person, {"id": identifier}, after))
+        assert again == [one for one in live if b"[DONE]" not in one][0 if after is None else after + 1 :], after
+
+
 def test_a_response_that_is_not_there_yet_cannot_be_continued(person: Person) -> None:
     response = submitted(person)
     answer = post(person, previous_response_id=response["id"])

@@ -245,6 +245,10 @@ class Assembly:
             for index, annotation in enumerate(part["annotations"])
         ]
 
+    def pieces(self) -> dict[str, list[int]]:
+        """As `response_replay.Pieces`."""
+        return {identifier: [len(text) for text in texts] for identifier, texts in self._parts.items()}
+
     def kept(self) -> dict[str, Any]:
         """The response to store, without passages, because these must not outlive their files."""
         search = self._search

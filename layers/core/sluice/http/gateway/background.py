@@ -1,6 +1,7 @@
 """Background responses: submitted as a run, read while it is made, cancelled (ADR 120)."""
 
 import json
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pydantic_core
@@ -90,7 +91,7 @@ def retrieved(claims: Claims, response_id: str, query: RetrieveQuery) -> Respons
     response = as_it_stands(stored.response, run, now_ms)
     after = -1 if query.starting_after is None else query.starting_after
     if query.stream:
-        return followed(claims, run, response, after) if run else replayed(response, after)
+        return followed(claims, run, response, after) if run else replayed(replace(stored, response=response), after)
     if run is not None and not run.keeps_events and response["status"] not in LIVE:
         stored_responses().delete(account_id, response_id, now_ms)
     return _json(response)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, request
@@ -22,6 +23,7 @@ from sluice.http.gateway.connection import watch
 from sluice.http.gateway.named_events import encode
 from sluice.http.gateway.streaming import COMMENT, COMMENT_AFTER_SECONDS, DONE, OpenAIDialect, event_stream
 from sluice.http.lambda_deadline import seconds_left
+from sluice.services.gateway.stored_responses import StoredResponse
 from sluice.wiring.gateway import gateway, stored_responses
 from sluice.wiring.runs import runs
 
@@ -34,9 +36,9 @@ NUMBER = re.compile(rb'"sequence_number":(\d+)')  # of an event: its second fiel
 LAST = re.compile(rb"event: response\.(completed|incomplete|failed)\n")
 
 
-def replayed(response: dict[str, Any], after: int) -> Response:
+def replayed(stored: StoredResponse, after: int) -> Response:
     """Of a response without a run."""
-    events = _replay(response, after)
+    events = _replay(stored, after)
     return Response(events + _done(events), 200, mimetype="text/event-stream")
 
 
@@ -46,8 +48,9 @@ def _done(last_events: bytes) -> bytes:
     return b"" if last is not None and last[1] == b"failed" else DONE
 
 
-def _replay(response: dict[str, Any], after: int) -> bytes:
-    return encode(event for event in replay(response) if event["sequence_number"] > after)
+def _replay(stored: StoredResponse, after: int) -> bytes:
+    events = replay(stored.response, stored.pieces)
+    return encode(event for event in events if event["sequence_number"] > after)
 
 
 def followed(
@@ -168,4 +171,4 @@ class _Following:
         response = as_it_stands(stored.response, run, now_ms)
         if self._sent or self._after >= 0:
             return encode([ending(response, max(self._at, self._after + 1))])
-        return _replay(response, self._after)
+        return _replay(replace(stored, response=response), self._after)
