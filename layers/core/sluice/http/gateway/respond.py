@@ -80,8 +80,10 @@ class Draft:
         if self.body.stored:
             messages = [*self.history, *done.answer_messages()]
             stored, again, keeps = stored_responses(), self.run is not None, self.run is None or self.run.keeps_events
-            told = {"pieces": done.pieces() if again or self.body.stream else None, "again": again, "keeps": keeps}
-            done.response["store"] = stored.put(self.claims.account_id, done.kept(), messages, self.now_ms, **told)
+            kept, pieces = done.kept(), done.pieces() if again or self.body.stream else None
+            done.response["store"] = stored.put(
+                self.claims.account_id, kept, messages, self.now_ms, pieces=pieces, again=again, keeps=keeps
+            )
         return bool(done.response["store"])
 
     def asked(self, model: dict[str, Any], dialect: Callable[[Answer], Dialect]) -> Asked:
