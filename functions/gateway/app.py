@@ -247,7 +247,7 @@ def create_response() -> Response:
     errors=(*COMPLETION_ERRORS, errors.NotFound),
     keyed=once,
 )
-def count_input_tokens() -> dict[str, Any]:
+def count_input_tokens() -> Response:
     return respond.input_tokens()
 
 

@@ -282,10 +282,12 @@ def test_a_full_model_is_asked_again_later_and_the_admission_is_taken_back(perso
 
 def test_what_the_model_refuses_fails_and_says_why(person: Person) -> None:
     response = submitted(person)
-    person.script(InvalidModelRequest("No such thing."))
+    person.script(InvalidModelRequest("No such thing.", "messages"))
     work(person, response)
     done = read(person, response)
     assert done["status"] == "failed" and done["error"]["message"] == "No such thing."
+    told = person.client.get(f"/v1/responses/{response['id']}?stream=true", headers=person.api_token).data
+    assert b'"param":"input"' in told and b"[DONE]" not in told
     (record,) = person.log()
     assert record["status"] == 400
 
@@ -335,6 +337,15 @@ def test_a_response_without_a_run_is_replayed(person: Person) -> None:
     told = events(person, response)
     assert text_of(told) == "Paris" and b"response.completed" in told
     assert events(person, response, last_number(told)) == b""
+
+
+def test_the_stream_of_a_response_without_a_run_comes_again_as_it_was(person: Person) -> None:
+    words(person, 20)
+    live = blocks(post(person, stream=True).data)
+    identifier = json.loads(live[0].partition(b"data: ")[2])["response"]["id"]
+    for after in (None, 0, 3, 4, 12, 20, len(live) - 2):
+        again = blocks(events(person, {"id": identifier}, after))
+        assert again == [one for one in live if b"[DONE]" not in one][0 if after is None else after + 1 :], after
 
 
 def test_a_response_that_is_not_there_yet_cannot_be_continued(person: Person) -> None:

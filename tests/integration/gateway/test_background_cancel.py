@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sluice.domain.errors import InvalidModelRequest
+from sluice.services.gateway.exchange import Exchange
 from sluice.wiring.runs import runs
 from tests.fakes.upstream import Step, chunk, usage_chunk
 from tests.integration.gateway.conftest import Person
@@ -62,7 +63,40 @@ def test_asked_but_without_a_first_token(person: Person) -> None:
 def test_in_mid_answer(person: Person) -> None:
     response = submitted(person)
     person.script(chunk("one "), chunk("two "), cancelling(person, response), chunk("three "), *MORE)
-    assert text(ended(person, response, "cancelled", (499, 10, 3))) == "one two "
+    done = ended(person, response, "cancelled", (499, 10, 3))
+    assert text(done) == "one two " and [item["status"] for item in done["output"]] == ["incomplete"]
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["", "deleted"])
+def test_before_its_end_and_after_the_workers_last_look(person: Person, deleted: bool) -> None:
+    """No event says that it was completed, and a deleted one is not told as a failure."""
+    response = submitted(person)
+
+    def cancelled() -> None:
+        read(person, response, *(("", "DELETE") if deleted else ("/cancel", "POST")))
+
+    person.script(chunk("Pa"), cancelled, chunk("ris"), chunk(None, "stop"), usage_chunk(10, 2))
+    if deleted:
+        work(person, response)
+        assert [(one["status"], one["completion_tokens"]) for one in person.log()] == [(499, 2)]
+    else:
+        assert text(ended(person, response, "cancelled", (499, 10, 2))) == "Paris"
+        told = events(person, response)
+        assert b"response.completed" not in told and b"event: response.cancelled" in told
+
+
+def test_one_that_is_stored_and_not_yet_settled(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    response = submitted(person)
+    settle, seen = Exchange.settle, list[str]()
+
+    def settled(*arguments: Any) -> None:
+        seen.append(cancel(person, response)["status"])
+        settle(*arguments)
+
+    monkeypatch.setattr(Exchange, "settle", settled)
+    work(person, response)
+    monkeypatch.undo()
+    assert seen == ["completed"] and text(ended(person, response, "completed", (200, 10, 2))) == "Paris"
 
 
 def test_after_its_worker_died(person: Person) -> None:

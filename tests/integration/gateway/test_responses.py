@@ -9,7 +9,7 @@ import openai
 import pytest
 from werkzeug.test import TestResponse
 
-from sluice.domain.errors import ModelUnavailable
+from sluice.domain.errors import InvalidModelRequest, ModelUnavailable
 from sluice.services.gateway import stored_responses
 from tests.fakes.upstream import chunk, usage_chunk
 from tests.integration.gateway.conftest import Person
@@ -100,6 +100,8 @@ def test_codexs_body_is_answered_and_what_is_left_out_is_said(person: Person) ->
     assert last["type"] == "response.completed" and last["response"]["usage"]["input_tokens"] == 10
     (entry,) = person.log()
     assert (entry["endpoint"], entry["total_tokens"], entry["stream"]) == ("responses", 19, True)
+    counted = person.client.post("/v1/responses/input_tokens", json=CODEX, headers=person.api_token)
+    assert counted.headers["x-sluice-ignored"] == answer.headers["x-sluice-ignored"]
 
 
 def test_codexs_second_turn_comes_back_as_a_conversation(person: Person) -> None:
@@ -131,6 +133,29 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "a tool's type": ({"tools": [{"type": "a,b"}]}, "tools[0].type", ""),
     "a choice of a tool left out": ({"tool_choice": {"type": "custom", "name": "a"}}, "tool_choice", ""),
 }
+
+
+def test_what_the_model_refuses_is_named_as_the_caller_has_it(person: Person) -> None:
+    person.script(InvalidModelRequest("No call of the turn before has this id.", "messages[2].tool_call_id"))
+    for stream in (False, True):
+        answer = post(person, stream=stream)
+        assert answer.status_code == 400 and answer.json and answer.json["error"]["param"] == "input"
+
+
+@pytest.mark.parametrize("asked", [{"include": ["message.output_text.logprobs"]}, {"top_logprobs": 2}])
+def test_log_probabilities_are_told_stored_and_replayed(
+    sdk: openai.OpenAI, person: Person, asked: dict[str, Any]
+) -> None:
+    logprob = {"token": "Paris", "logprob": -0.1, "bytes": [80], "top_logprobs": []}
+    choice = {"index": 0, "delta": {"content": "Paris"}, "logprobs": {"content": [logprob]}}
+    person.script(json.dumps({"choices": [choice]}).encode(), chunk(None, "stop"), usage_chunk(10, 1))
+    made = sdk.responses.create(model="demo", input="hi", **asked)
+    assert made.output[0].content[0].logprobs[0].token == "Paris"  # type: ignore[union-attr, index]
+    sent, most = person.upstream.calls[0].body, asked.get("top_logprobs", 0)
+    assert (sent["logprobs"], sent["top_logprobs"], made.top_logprobs) == (True, most, most)
+    events = list(sdk.responses.retrieve(made.id, stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert [event.logprobs[0].token for event in events if event.type == "response.output_text.delta"] == ["Paris"]
 
 
 @pytest.mark.parametrize("what", WRONG)
@@ -200,8 +225,8 @@ def test_a_reference_is_the_stored_item(person: Person) -> None:
     (asked,) = person.client.get(f"/v1/responses/{first['id']}/input_items", headers=person.api_token).json["data"]  # type: ignore[index]
     references = [
         {"type": "item_reference", "id": asked["id"]},
-        {"type": "item_reference", "id": "rs_" + first["id"].removeprefix("resp_")},
-        {"type": "item_reference", "id": first["output"][0]["id"]},
+        {"type": None, "id": "rs_" + first["id"].removeprefix("resp_")},
+        {"id": first["output"][0]["id"]},
         {"role": "user", "content": "and then?"},
     ]
     assert post(person, input=references).status_code == 200

@@ -1,8 +1,12 @@
 """The Responses API translates items to messages, and chat chunks to numbered events and one object."""
 
+import json
 from typing import Any
 
+import pytest
+
 from sluice.domain.gateway.response_items import messages_from
+from sluice.domain.gateway.response_replay import replay
 from sluice.domain.gateway.responses import Assembly
 
 
@@ -51,6 +55,36 @@ def test_a_response_that_broke_off_holds_what_came_before() -> None:
         assembly.chunk(chunk(delta))
     failed = assembly.fail("server_error", "gone")[-1]["response"]["output"]
     assert [item.get("arguments") or item["content"][0]["text"] for item in failed] == ["hm", "Pa", '{"a']
+
+
+@pytest.mark.parametrize("reason", ["stop", "length"])
+def test_a_stored_answer_is_replayed_event_by_event(reason: str) -> None:
+    assembly = Assembly("resp_1", 1, {"model": "demo"}).searched("where?", None, [("file_1", "a.txt")])
+    events = assembly.begin()
+    deltas = [{"reasoning_content": text} for text in ("h", "m")] + [
+        {"content": text} for text in ("P", "\u00e4\U0001f600", "s")
+    ]
+    for number in (0, 1):
+        deltas.append(
+            {"tool_calls": [{"index": number, "id": f"c{number}", "function": {"name": "f", "arguments": ""}}]}
+        )
+        deltas += [{"tool_calls": [{"index": number, "function": {"arguments": text}}]} for text in ('{"a"', ":1}")]
+    for delta in deltas:
+        events += assembly.chunk(chunk(delta))
+    events += assembly.chunk(chunk({}, reason)) + assembly.chunk(USAGE) + assembly.end()
+    stored, pieces = json.loads(json.dumps([assembly.kept(), assembly.pieces()]))
+    for event in events:
+        event.pop("response", None)
+
+    def without_snapshots(pieces: dict[str, list[int]]) -> list[dict[str, Any]]:
+        return [
+            {name: value for name, value in event.items() if name != "response"} for event in replay(stored, pieces)
+        ]
+
+    assert without_snapshots(pieces) == json.loads(json.dumps(events))
+    coarse = without_snapshots({})
+    assert [event["sequence_number"] for event in coarse] == list(range(len(coarse))) and len(coarse) < len(events)
+    assert replay(stored, pieces)[-1]["response"] == stored
 
 
 def test_an_answer_cut_by_the_limit_is_incomplete() -> None:

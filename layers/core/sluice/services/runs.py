@@ -38,14 +38,15 @@ class Claimed:
 
 
 class Watch:
-    """Of a run that is executed: whether it has been cancelled, and is followed. The store is asked once a second."""
+    """Of a run that is executed: whether it has been cancelled, and is followed. The store is asked once a second, and
+    when it is to be known now."""
 
     def __init__(self, rows: RunStore, run: Run) -> None:
         self._rows, self._asked = rows, time.monotonic()
         self.run = run
 
-    def is_cancelled(self) -> bool:
-        if time.monotonic() - self._asked >= WATCH_SECONDS:
+    def is_cancelled(self, *, now: bool = False) -> bool:
+        if now or time.monotonic() - self._asked >= WATCH_SECONDS:
             self._asked = time.monotonic()
             with suppress(errors.StoreUnavailable):
                 self.run = self._rows.get(self.run.account_id, self.run.run_id) or replace(self.run, status="cancelled")

@@ -87,8 +87,9 @@ class Assembly:
             delta = choice.get("delta") or {}
             if thought := delta.get("reasoning_content") or delta.get("reasoning"):
                 events += self._add_thought(thought)
-            if delta.get("content"):
-                events += self._add_text(delta["content"], (choice.get("logprobs") or {}).get("content") or [])
+            logprobs = (choice.get("logprobs") or {}).get("content") or []
+            if delta.get("content") or logprobs:
+                events += self._add_text(delta.get("content") or "", logprobs)
             for call in delta.get("tool_calls") or []:
                 events += self._add_call(call)
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
@@ -215,14 +216,20 @@ class Assembly:
 
     def fail(self, code: str, message: str) -> list[Event]:
         """Instead of `end`: the response broke off."""
-        self._join()
+        self._break_off()
         self.response |= {"status": "failed", "error": {"code": code, "message": message}}
         return [self._event("response.failed", response=self.response)]
 
     def cancel(self) -> None:
-        """Instead of `end`: what there is of the answer stays."""
-        self._join()
+        """Instead of `end`, or after it: what there is of the answer stays."""
+        self._break_off()
         self.response["status"] = "cancelled"
+
+    def _break_off(self) -> None:
+        self._join()
+        for item in self.response["output"]:
+            if item["status"] == "in_progress":
+                item["status"] = "incomplete"
 
     def _annotate(self, part: dict[str, Any], place: Mapping[str, Any]) -> list[Event]:
         """Annotations are at the text's end, because a small model does not say which words come from which file."""
@@ -237,6 +244,10 @@ class Assembly:
             )
             for index, annotation in enumerate(part["annotations"])
         ]
+
+    def pieces(self) -> dict[str, list[int]]:
+        """As `response_replay.Pieces`."""
+        return {identifier: [len(text) for text in texts] for identifier, texts in self._parts.items()}
 
     def kept(self) -> dict[str, Any]:
         """The response to store, without passages, because these must not outlive their files."""

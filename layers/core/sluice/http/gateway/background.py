@@ -1,6 +1,7 @@
 """Background responses: submitted as a run, read while it is made, cancelled (ADR 120)."""
 
 import json
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pydantic_core
@@ -12,7 +13,7 @@ from sluice.domain.gateway.responses import Assembly
 from sluice.domain.runs import LIVE, Run, as_it_stands, run_of
 from sluice.domain.tokens import Claims
 from sluice.http.gateway.bearer import authenticate
-from sluice.http.gateway.complete import IGNORED
+from sluice.http.gateway.complete import naming_ignored
 from sluice.http.gateway.follow import followed, replayed
 from sluice.http.gateway.responses_requests import ResponseBody, RetrieveQuery
 from sluice.wiring.gateway import gateway, stored_responses
@@ -69,9 +70,7 @@ def submitted(submission: Submission) -> Response:
     if body.stream:
         g.follows = run.response_id  # for a repetition of the request, which follows it again
     answer = followed(claims, run, response, submitting=True) if body.stream else _json(response)
-    if body.ignored:
-        answer.headers[IGNORED] = ",".join(dict.fromkeys(body.ignored))
-    return answer
+    return naming_ignored(answer, body.ignored)
 
 
 def _json(response: dict[str, Any]) -> Response:
@@ -92,7 +91,7 @@ def retrieved(claims: Claims, response_id: str, query: RetrieveQuery) -> Respons
     response = as_it_stands(stored.response, run, now_ms)
     after = -1 if query.starting_after is None else query.starting_after
     if query.stream:
-        return followed(claims, run, response, after) if run else replayed(response, after)
+        return followed(claims, run, response, after) if run else replayed(replace(stored, response=response), after)
     if run is not None and not run.keeps_events and response["status"] not in LIVE:
         stored_responses().delete(account_id, response_id, now_ms)
     return _json(response)
@@ -103,9 +102,12 @@ def cancelled(response_id: str) -> dict[str, Any]:
     claims = authenticate("inference")
     gateway().check_caller(claims)
     account_id, now_ms = claims.account_id, gateway().now_ms()
-    stored_responses().get(account_id, response_id, now_ms)
+    before = stored_responses().get(account_id, response_id, now_ms)
     if run_of(response_id) is None:
         raise InvalidModelRequest("Only background responses can be cancelled.", "response_id")
+    if before.run is None:  # it has ended, although its worker may still be settling it
+        over = _run(account_id, response_id)
+        return as_it_stands(before.response, None if over is None or over.is_live else over, now_ms)
     run = stop(account_id, response_id)
     stored = stored_responses().get(account_id, response_id, now_ms)  # again: it may have ended meanwhile
     response = as_it_stands(stored.response, run, now_ms)

@@ -49,9 +49,7 @@ class Asked:
 
     def refusal(self, error: SluiceError) -> bytes:
         """As `refused`, with the caller's names."""
-        with suppress(SluiceError), named_fields(self.field_of):
-            raise error
-        return self.refused(error)
+        return self.refused(renamed(error, self.field_of))
 
 
 def answered(asked: Asked) -> Response:
@@ -61,9 +59,20 @@ def answered(asked: Asked) -> Response:
     form = streamed if asked.request.stream else whole
     with named_fields(asked.field_of):
         response = form(asked.request, asked.begin, asked.refusal)
-    if asked.ignored:
-        response.headers[IGNORED] = ",".join(dict.fromkeys(asked.ignored))
+    return naming_ignored(response, asked.ignored)
+
+
+def naming_ignored(response: Response, ignored: list[str]) -> Response:
+    if ignored:
+        response.headers[IGNORED] = ",".join(dict.fromkeys(ignored))
     return response
+
+
+def renamed(error: SluiceError, field_of: Callable[[str | None], str | None]) -> SluiceError:
+    """The same error, as `named_fields` changes it."""
+    with suppress(SluiceError), named_fields(field_of):
+        raise error
+    return error
 
 
 @contextmanager

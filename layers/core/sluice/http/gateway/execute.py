@@ -18,6 +18,7 @@ from sluice.domain.runs import Run
 from sluice.domain.settings.terms import LOCAL
 from sluice.http.errors import ledger_status
 from sluice.http.gateway.background import claims_of
+from sluice.http.gateway.complete import renamed
 from sluice.http.gateway.respond import Draft
 from sluice.http.gateway.responses import ResponsesDialect
 from sluice.http.gateway.responses_requests import ResponseBody
@@ -67,9 +68,8 @@ class _Execution:
         self._assembly = draft.empty("")
         self._epoch = run.epoch  # that the row has
         of_run = RunContext(claimed.epoch, claimed.taken, self._has_lease)
-        self._context = RequestContext(
-            run.run_id, ledger_status, Watch(runs().rows, run).is_cancelled, seconds_left, run=of_run
-        )
+        self._watch = Watch(runs().rows, run)
+        self._context = RequestContext(run.run_id, ledger_status, self._watch.is_cancelled, seconds_left, run=of_run)
         self._exchange: Exchange | None = None
 
     def _has_lease(self) -> None:
@@ -109,7 +109,11 @@ class _Execution:
 
     def _dialect(self, answer: Answer) -> ResponsesDialect:
         def store(done: Assembly) -> None:
-            if answer.exchange.holds() and not self._stored(done):
+            if not answer.exchange.holds():
+                return
+            if self._watch.is_cancelled(now=True):  # since the last look: then no event says that it was completed
+                raise ClientGone()
+            if not self._stored(done):
                 raise errors.StoreUnavailable("The response could not be stored.")
 
         self._assembly = self._draft.assembly(answer.sources)
@@ -139,6 +143,7 @@ class _Execution:
         return self._exchange is not None and self._exchange.superseded
 
     def _refuse(self, refusal: errors.SluiceError) -> None:
+        refusal = renamed(refusal, self._draft.body.field_of)
         events = ResponsesDialect(self._assembly, lambda done: None).failed(refusal)
         blocks = _Blocks(self._run)
         blocks.add(events, self._assembly.sequence)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, request
@@ -22,6 +23,7 @@ from sluice.http.gateway.connection import watch
 from sluice.http.gateway.named_events import encode
 from sluice.http.gateway.streaming import COMMENT, COMMENT_AFTER_SECONDS, DONE, OpenAIDialect, event_stream
 from sluice.http.lambda_deadline import seconds_left
+from sluice.services.gateway.stored_responses import StoredResponse
 from sluice.wiring.gateway import gateway, stored_responses
 from sluice.wiring.runs import runs
 
@@ -34,13 +36,21 @@ NUMBER = re.compile(rb'"sequence_number":(\d+)')  # of an event: its second fiel
 LAST = re.compile(rb"event: response\.(completed|incomplete|failed)\n")
 
 
-def replayed(response: dict[str, Any], after: int) -> Response:
+def replayed(stored: StoredResponse, after: int) -> Response:
     """Of a response without a run."""
-    return Response(_replay(response, after) + DONE, 200, mimetype="text/event-stream")
+    events = _replay(stored, after)
+    return Response(events + _done(events), 200, mimetype="text/event-stream")
 
 
-def _replay(response: dict[str, Any], after: int) -> bytes:
-    return encode(event for event in replay(response) if event["sequence_number"] > after)
+def _done(last_events: bytes) -> bytes:
+    """What comes after them: a stream that failed ends without `[DONE]`, here as everywhere."""
+    last = LAST.search(last_events)
+    return b"" if last is not None and last[1] == b"failed" else DONE
+
+
+def _replay(stored: StoredResponse, after: int) -> bytes:
+    events = replay(stored.response, stored.pieces)
+    return encode(event for event in events if event["sequence_number"] > after)
 
 
 def followed(
@@ -79,7 +89,8 @@ class _Following:
         self._claims, self._checked = claims, time.monotonic()
         self._run, self._response, self._after, self._gone = run, response, after, gone
         self._attempt, self._at = -1, 0
-        self._sent = self._ended = self._closed = False
+        self._sent = self._closed = False
+        self._ended = b""  # the block with the last event, once it was sent
         self._ends = time.monotonic() + seconds_left()  # then the caller resumes it
         self._blocks = self._follow()
 
@@ -103,7 +114,8 @@ class _Following:
                     said = time.monotonic()
                     yield block
                 if self._ended or is_over:
-                    yield (b"" if self._ended else self._missing()) + DONE
+                    missing = b"" if self._ended else self._missing()
+                    yield missing + _done(self._ended or missing)
                     return
                 if time.monotonic() - said >= COMMENT_AFTER_SECONDS:
                     said = time.monotonic()
@@ -134,7 +146,7 @@ class _Following:
             events = [event + b"\n\n" for event in block.split(b"\n\n") if event]
             numbers = [int(found[1]) if (found := NUMBER.search(event)) else None for event in events]
             self._at = max(number for number in numbers if number is not None) + 1
-            self._ended = LAST.search(block) is not None
+            self._ended = block if LAST.search(block) else b""
             wanted = b"".join(
                 event
                 for event, number in zip(events, numbers, strict=True)
@@ -159,4 +171,4 @@ class _Following:
         response = as_it_stands(stored.response, run, now_ms)
         if self._sent or self._after >= 0:
             return encode([ending(response, max(self._at, self._after + 1))])
-        return _replay(response, self._after)
+        return _replay(replace(stored, response=response), self._after)

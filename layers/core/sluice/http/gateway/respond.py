@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Response, request
+from flask import Response, jsonify, request
 
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.retrieval import Sources
@@ -19,7 +19,7 @@ from sluice.domain.tokens import Claims
 from sluice.http.fields import PageQuery
 from sluice.http.gateway import background
 from sluice.http.gateway.bearer import asked_model, authenticate
-from sluice.http.gateway.complete import Asked, answered
+from sluice.http.gateway.complete import Asked, answered, naming_ignored
 from sluice.http.gateway.context import admitting
 from sluice.http.gateway.messages import chat_bound
 from sluice.http.gateway.publishable import refuse_stored
@@ -80,8 +80,10 @@ class Draft:
         if self.body.stored:
             messages = [*self.history, *done.answer_messages()]
             stored, again, keeps = stored_responses(), self.run is not None, self.run is None or self.run.keeps_events
-            kept = stored.put(self.claims.account_id, done.kept(), messages, self.now_ms, again=again, keeps=keeps)
-            done.response["store"] = kept
+            kept, pieces = done.kept(), done.pieces() if again or self.body.stream else None
+            done.response["store"] = stored.put(
+                self.claims.account_id, kept, messages, self.now_ms, pieces=pieces, again=again, keeps=keeps
+            )
         return bool(done.response["store"])
 
     def asked(self, model: dict[str, Any], dialect: Callable[[Answer], Dialect]) -> Asked:
@@ -147,7 +149,7 @@ def _chat(body: InputTokensBody, history: list[Message]) -> dict[str, Any]:
     return {**body.forwarded(), "messages": [*instructions, *(history or [{"role": "user", "content": ""}])]}
 
 
-def input_tokens() -> dict[str, Any]:
+def input_tokens() -> Response:
     claims = authenticate("inference")
     with gateway().form_counted(claims):
         body = parse_body(InputTokensBody)
@@ -155,7 +157,7 @@ def input_tokens() -> dict[str, Any]:
         model = asked_model(claims, body, "chat")
         chat = _chat(body, _history(claims, body, model, gateway().now_ms()))
     count = gateway().count_tokens(claims, "responses.input_tokens", chat, admitting(claims))
-    return {"object": "response.input_tokens", "input_tokens": count}
+    return naming_ignored(jsonify(object="response.input_tokens", input_tokens=count), body.ignored)
 
 
 def _results(found: Sequence[Passage]) -> list[dict[str, Any]]:

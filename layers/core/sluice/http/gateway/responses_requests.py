@@ -11,7 +11,7 @@ from sluice.http.fields import Filtered, Flag, Id, Integer, Loose, Number, Text,
 from sluice.http.gateway.messages import MAX_PARTS, FunctionDefinition, FunctionName, OtherTool, TextPart, TextParts
 from sluice.http.gateway.requests import MAX_MESSAGES, Metadata
 
-RESULTS = "file_search_call.results"  # of `include`
+RESULTS, LOGPROBS = "file_search_call.results", "message.output_text.logprobs"  # of `include`
 
 
 class InputImage(Loose):
@@ -64,12 +64,20 @@ class UnreadItem(Loose):
 class ReferenceItem(Loose):
     """An item of a stored response, by its id."""
 
-    type: Literal["item_reference"]
+    type: Literal["item_reference"] = "item_reference"
     id: Id
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _left_out(cls, kind: Any) -> Any:
+        """The SDKs' type has it optional, and null too."""
+        return "item_reference" if kind is None else kind
 
 
 def _item_kind(value: Any) -> str:
-    kind = value.get("type", "message") if isinstance(value, dict) else getattr(value, "type", "message")
+    if not isinstance(value, dict):
+        return getattr(value, "type", "message")
+    kind = value.get("type") or ("item_reference" if "id" in value and "role" not in value else "message")
     return kind if isinstance(kind, str) else "message"
 
 
@@ -195,6 +203,8 @@ class InputTokensBody(Loose):
 
     def field_of(self, param: str | None) -> str | None:
         """The field here for a field of the chat request that `forwarded` makes."""
+        if param is not None and param.startswith("messages"):
+            return "input"
         if param is not None and param.startswith("response_format"):
             return "text.format"
         if param is not None and (tool := re.match(r"tools\[(\d+)\]\.function", param)):
@@ -238,6 +248,7 @@ class ResponseBody(InputTokensBody):
     include: Annotated[list[Annotated[str, Field(max_length=128)]], Field(fail_fast=True)] | None = Field(
         None, max_length=20
     )
+    top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
     metadata: Metadata | None = None
     user: Value | None = None
 
@@ -257,6 +268,11 @@ class ResponseBody(InputTokensBody):
     @property
     def shows_results(self) -> bool:
         return RESULTS in (self.include or [])
+
+    def forwarded(self) -> dict[str, Any]:
+        if not self.top_logprobs and LOGPROBS not in (self.include or []):
+            return super().forwarded()
+        return {**super().forwarded(), "logprobs": True, "top_logprobs": self.top_logprobs or 0}
 
     def echoed(self) -> dict[str, Any]:
         """The request fields that the response object repeats."""
@@ -279,6 +295,7 @@ class ResponseBody(InputTokensBody):
             if isinstance(self.tool_choice, str | None)
             else self.tool_choice.model_dump(),
             "tools": [tool.model_dump() for tool in self.tools or [] if not isinstance(tool, OtherTool)],
+            "top_logprobs": self.top_logprobs or 0,
             "top_p": 1.0 if self.top_p is None else self.top_p,
             "truncation": "disabled",
             "user": self.user,

@@ -4,12 +4,13 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.domain.errors import InvalidModelRequest, NotFound, StoreUnavailable
 from sluice.domain.gateway.contents import expires_s
 from sluice.domain.gateway.response_items import Message, items_from, messages_from
+from sluice.domain.gateway.response_replay import Pieces
 from sluice.domain.ids import is_id, random_id
 from sluice.ports.gateway import TextStore
 
@@ -28,11 +29,12 @@ ITEM_ID = re.compile(r"[a-z]+_([0-9a-z]+)(_\w+)?")  # of an item: with the rando
 @dataclass(frozen=True)
 class StoredResponse:
     """`messages`: the conversation including this response's output, without instructions. `run`: how a background one
-    is made, until it is."""
+    is made, until it is. `pieces`: of one whose events somebody may have, so that they come again as they were."""
 
     response: dict[str, Any]
     messages: list[Message]
     run: dict[str, Any] | None = None
+    pieces: Pieces = field(default_factory=dict)
 
 
 class StoredResponses:
@@ -60,7 +62,8 @@ class StoredResponses:
         if not found or response["id"] != response_id:
             raise NotFound(f"There is no response {response_id!r}.")
         run = json.loads(found["run"]) if "run" in found else None
-        return StoredResponse(response, json.loads(found["messages"]), run)
+        pieces = json.loads(found.get("pieces", "{}"))
+        return StoredResponse(response, json.loads(found["messages"]), run, pieces)
 
     def input_items(self, account_id: str, response_id: str, now_ms: int) -> list[dict[str, Any]]:
         """What the response was made from, oldest first. Errors: as `get`."""
@@ -110,6 +113,7 @@ class StoredResponses:
         now_ms: int,
         *,
         run: Mapping[str, Any] | None = None,
+        pieces: Pieces | None = None,
         again: bool = False,
         live: bool = False,
         keeps: bool = True,
@@ -117,13 +121,14 @@ class StoredResponses:
         """False if it is not stored, because its answer is too long or the store is away: the caller gets it anyhow.
         `again`: only in the place of what is stored of the same response. `live`: and only while it has not ended.
         `keeps`: False for a day at most, where the account keeps no content."""
-        if _bytes(response, messages, run) > MAX_ROW_BYTES:
+        if _bytes(response, messages, run, pieces) > MAX_ROW_BYTES:
             return False
         texts = {
             "response": json.dumps(response, ensure_ascii=False),
             "messages": json.dumps(messages, ensure_ascii=False),
             "response_id": str(response["id"]),
             **({"run": json.dumps(run, ensure_ascii=False)} if run else {}),
+            **({"pieces": json.dumps(pieces, separators=(",", ":"))} if pieces else {}),
         }
         try:
             ttl_s = expires_s(now_ms, self._keep_days if keeps else 1)
