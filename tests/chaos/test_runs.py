@@ -24,17 +24,29 @@ SEED = int(os.environ.get("SLUICE_KILL_SEED", str(random.SystemRandom().randrang
 ENDED = {"completed", "incomplete", "failed"}
 
 
-def killed_at_work(system: System, patient: "Patient") -> int:
-    """Kills the worker while the model holds its requests, so that leases are certainly left."""
+def killed_at_work(system: System, patient: "Patient", dead: set[tuple[str, int]]) -> int:
+    """Kills the worker while the model holds its requests, so that leases are certainly left. `dead`: those (request
+    id, epoch) of the workers killed before, to which its own are added."""
     books, model = Books(system), os.getpgid(system.pid("inference"))
     patient.submit("One by which the worker learns which models there are.")
     system.wait_until(lambda: patient.read(patient.sent[-1])["status"] in ENDED, 60)
     os.killpg(model, signal.SIGSTOP)
+
+    def living() -> set[tuple[str, int]]:
+        return {(one, it.epoch) for grant in books.grants() for one, it in grant.leases.items() if it.epoch} - dead
+
+    def at_work() -> set[tuple[str, int]]:
+        before = living()
+        time.sleep(0.5)  # what the model had answered before it was stopped is settled
+        return before & living()
+
     try:
         for place in range(3):
             patient.submit(f"Held {place}.")
-        system.wait_until(lambda: any(lease.epoch for grant in books.grants() for lease in grant.leases.values()))
-        return kill_group(system, "worker")
+        system.wait_until(at_work)
+        pid = kill_group(system, "worker")
+        dead |= living()
+        return pid
     finally:
         os.killpg(model, signal.SIGCONT)
 
@@ -69,7 +81,7 @@ class Patient:
 def test_each_background_response_ends_once_through_kills_of_every_process(
     system: System, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dice = random.Random(SEED)
+    dice, dead = random.Random(SEED), set[tuple[str, int]]()
     patient = Patient(people.newcomer(system.base_url))
     names = ["worker", *dice.choices(["worker", "worker", "app", "inference", "store"], k=KILLS - 1)]
     kills = dict(zip(sorted(dice.sample(range(2, RUNS), KILLS)), names, strict=True))
@@ -79,7 +91,7 @@ def test_each_background_response_ends_once_through_kills_of_every_process(
             time.sleep(dice.uniform(0, 0.05))
             name = kills[place]
             system.wait_restarted(
-                name, killed_at_work(system, patient) if name == "worker" else kill_group(system, name), 60
+                name, killed_at_work(system, patient, dead) if name == "worker" else kill_group(system, name), 60
             )
 
     until = time.monotonic() + 240 + RUNS
