@@ -47,6 +47,10 @@ def sweep(machine: Machine) -> None:
     machine.work()
 
 
+def pause(server: ScriptedServer) -> None:
+    server.over.wait(0.5)
+
+
 def drip(server: ScriptedServer) -> Callable[[], None]:
     def wait() -> None:
         server.over.wait(0.1)
@@ -122,6 +126,25 @@ def test_a_receiver_that_hangs_delays_nobody_else_and_is_left_alone(
         machine.work()
         assert len(other.asked) == 1
     assert len(receiver.asked) == 1
+
+
+def test_a_receiver_may_think_longer_than_a_connection_may_take(
+    person: Person, hook: Hook, machine: Machine, receiver: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "BOUNDS", outgoing.Bounds(connect_seconds=0.2, seconds=30, most_bytes=0))
+    receiver.script(lambda: pause(receiver), answer())
+    told(person)
+    machine.work()
+    assert [(one["status"], one["attempts"]) for one in hook.deliveries()] == [("delivered", 1)]
+
+
+def test_what_is_not_answered_in_time_is_called_so(
+    person: Person, hook: Hook, machine: Machine, receiver: ScriptedServer
+) -> None:
+    receiver.script(*HOSTILE["drips"](receiver))
+    told(person)
+    machine.work()
+    assert hook.deliveries()[0]["problem"] == "TimeoutError"
 
 
 def test_410_disables_a_webhook_and_its_owner_is_told(
