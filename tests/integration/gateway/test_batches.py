@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import openai
@@ -14,9 +14,9 @@ from functions.worker.app import handler
 from sluice import settings
 from sluice.adapters.documents.blobs_folder import FolderBlobs
 from sluice.adapters.runs.batches import DynamoBatches
-from sluice.adapters.runs.queue import BATCH_SPOOL
+from sluice.adapters.runs.queue import BATCH_SPOOL, FolderQueue
 from sluice.domain.batches import OVERDUE_MS, row_of, slice_name
-from sluice.http.gateway.rows import executing
+from sluice.http.gateway.rows import GIVEN_BACK_SECONDS, executing
 from sluice.services.batches import Later, _Slice
 from sluice.wiring import peers, stores
 from sluice.wiring.documents import ingestion
@@ -339,6 +339,52 @@ def test_rows_cost_what_the_owner_chose_and_stay_within_the_money(person: Person
     assert person.grant().leases == {}
 
 
+@pytest.mark.parametrize("limits", [{"monthly_tokens": 1}, {"monthly_usd": "0.000001"}])
+def test_a_used_up_row_waits_only_for_what_may_give_something_back_to_its_limit(
+    person: Person, sdk: openai.OpenAI, limits: dict[str, Any]  # noqa: F811
+) -> None:
+    apply(models=[PRICED])
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("sluice.services.gateway.exchange.settle", dies)
+        person.ask()
+    assert len(person.grant().leases) == 1
+
+    poor = person.call("POST", "/tokens", json={"name": "poor", "limits": limits}).json
+    assert poor is not None
+    batch = made(sdk.with_options(api_key=poor["token"]), [line(0)])
+    work()
+    assert sdk.batches.retrieve(batch.id).status == "completed"  # that request is of another API token
+
+    first, own = next(iter(person.grant().leases.items()))
+    held = replace(person.grant(), leases={first: replace(own, family=poor["id"])})
+    delays, put = [], FolderQueue.put
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sluice.http.gateway.rows.hot_store", lambda: Holding(stores.hot_store(), held))
+        patch.setattr(FolderQueue, "put", lambda *to: delays.append(to[3:]) or put(*to))
+        batch = made(sdk.with_options(api_key=poor["token"]), [line(0)])
+        work(2)
+    assert delays == [(), (), (GIVEN_BACK_SECONDS,)]  # and not as long as such a refusal says: the month
+    assert sdk.batches.retrieve(batch.id).status == "in_progress"
+
+
+@dataclass
+class Holding:
+    """A store in which something runs."""
+
+    store: Any
+    held: Any
+
+    def grant(self, account_id: str) -> Any:
+        return self.held
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+
+def dies(*_: Any, **__: Any) -> Any:
+    raise SystemExit
+
+
 def test_an_erased_account_has_no_batches_and_an_export_has_them(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
     batch = made(sdk, [line(0)], metadata={"of": "me"})
     work(2)
@@ -446,10 +492,6 @@ def test_results_of_a_batch_that_runs_count_for_another(
 def test_a_dead_worker_leaves_the_result_by_which_its_lease_is_settled(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
     batch = made(sdk, [line(0), line(1)])
     settled = person.grant()
-
-    def dies(*_: Any, **__: Any) -> Any:
-        raise SystemExit
-
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr("sluice.services.gateway.exchange.settle", dies)
         work()

@@ -237,6 +237,10 @@ class InsufficientBudget(Throttled):
     headers = {"x-should-retry": "false"}  # noqa: RUF012 (never changed)
 
 
+class TokenBudgetUsedUp(InsufficientBudget):
+    default_message = "This API token's dollars of this month are used up."
+
+
 class TooManyConcurrentRequests(Throttled):
     default_message = "This account has as many requests running as it may have."
 

@@ -121,7 +121,7 @@ def _month(
     if is_over(tokens + request.reserve_tokens, use.limits.monthly_tokens):
         yield errors.QuotaExceeded(seconds) if whose == ACCOUNT else errors.TokenQuotaExceeded(seconds)
     if request.reserve_micro_usd and is_over(micro_usd + request.reserve_micro_usd, use.limits.monthly_micro_usd):
-        yield errors.InsufficientBudget(seconds, f"{_capital(whose)} dollars of this month are used up.")
+        yield errors.InsufficientBudget(seconds) if whose == ACCOUNT else errors.TokenBudgetUsedUp(seconds)
 
 
 def _rates(
