@@ -17,8 +17,7 @@ from functions.events.app import handler
 from sluice.adapters import outgoing
 from sluice.adapters.webhooks import sender
 from sluice.domain.errors import StoreUnavailable
-from sluice.domain.webhooks import GIVE_UP_MS, SHOWN_DELIVERIES, may_reach
-from sluice.services.webhooks.deliver import CLAIM_MS
+from sluice.domain.webhooks import CLAIM_MS, GIVE_UP_MS, SHOWN_DELIVERIES, may_reach
 from sluice.wiring import peers, stores
 from sluice.wiring.webhooks import announce, overdue
 from tests.fakes.http_server import CHUNKED, SILENCE, Asked, ScriptedServer, answer, chunk, scripted_server
@@ -188,6 +187,36 @@ def test_a_webhook_that_takes_nothing_for_a_day_is_disabled_and_not_before(
     machine.work()
     assert hook.deliveries()[0]["status"] == "delivered"
     assert receiver.asked[-1].headers["webhook-id"] == delivery["event_id"]
+
+
+@pytest.mark.parametrize("how", ["repeated", "enabled"])
+def test_what_waits_for_hours_is_sent_now_when_its_owner_says_so(
+    person: Person, hook: Hook, machine: Machine, receiver: ScriptedServer, clock: Callable[[int], None], how: str
+) -> None:
+    receiver.script(answer(status=503))
+    told(person)
+    for _ in range(10):
+        sweep(machine)
+        clock(3_600_000)
+    sweep(machine)
+    receiver.script(answer())
+    tried = len(receiver.asked)
+    if how == "repeated":
+        path = f"/deliveries/{hook.deliveries()[0]['event_id']}/repeat"
+        assert [hook.call("POST", path).status_code for _ in range(2)] == [202, 202]
+    else:
+        for enabled in (False, True):
+            assert hook.call("PATCH", json={"enabled": enabled}).status_code == 200
+    machine.work()
+    assert hook.deliveries()[0]["status"] == "delivered" and len(receiver.asked) == tried + 1
+
+
+def test_a_repetition_takes_no_webhook_from_the_process_that_delivers_to_it(person: Person, hook: Hook) -> None:
+    told(person)
+    store, now_ms = stores.webhook_store(), peers.now_ms()
+    claimed = store.claim(person.account_id, hook.id, now_ms, now_ms + CLAIM_MS)
+    assert hook.call("POST", f"/deliveries/{hook.deliveries()[0]['event_id']}/repeat").status_code == 202
+    assert claimed is not None and store.get(person.account_id, hook.id).due_ms == claimed.due_ms
 
 
 def test_one_event_that_is_never_taken_holds_up_no_other_and_disables_nothing(
