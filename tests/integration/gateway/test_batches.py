@@ -14,9 +14,9 @@ from functions.worker.app import handler
 from sluice import settings
 from sluice.adapters.documents.blobs_folder import FolderBlobs
 from sluice.adapters.runs.batches import DynamoBatches
-from sluice.adapters.runs.queue import BATCH_SPOOL
+from sluice.adapters.runs.queue import BATCH_SPOOL, FolderQueue
 from sluice.domain.batches import OVERDUE_MS, row_of, slice_name
-from sluice.http.gateway.rows import executing
+from sluice.http.gateway.rows import GIVEN_BACK_SECONDS, executing
 from sluice.services.batches import Later, _Slice
 from sluice.wiring import peers, stores
 from sluice.wiring.documents import ingestion
@@ -180,6 +180,7 @@ def test_what_is_no_batch_is_refused(person: Person, sdk: openai.OpenAI, wrong: 
     answer = person.client.post("/v1/batches", json=body, headers=person.api_token)
     assert answer.status_code == 400 and answer.json is not None
     assert answer.json["error"]["param"].split(".")[0] == next(iter(wrong))
+    assert "None" not in answer.json["error"]["message"]
 
 
 def test_another_purpose_is_refused(sdk: openai.OpenAI) -> None:  # noqa: F811
@@ -339,6 +340,50 @@ def test_rows_cost_what_the_owner_chose_and_stay_within_the_money(person: Person
     assert person.grant().leases == {}
 
 
+@pytest.mark.parametrize(("limit", "much"), [("monthly_tokens", 100_000), ("monthly_usd", "1000")])
+def test_a_used_up_row_waits_only_for_what_gives_something_back_to_its_limit(
+    person: Person,
+    sdk: openai.OpenAI,  # noqa: F811
+    limit: str,
+    much: Any,
+) -> None:
+    apply(models=[PRICED])
+    poor = person.call("POST", "/tokens", json={"name": "poor", "limits": {limit: much}}).json
+    assert poor is not None
+
+    def dying(token: dict[str, str]) -> None:
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+            patch.setattr("sluice.services.gateway.exchange.settle", dies)
+            person.client.post(CHAT, json=person.body, headers=token)
+
+    def batch(status: str) -> list[tuple[int, ...]]:
+        """→ the delays of its messages."""
+        delays, put = [], FolderQueue.put
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FolderQueue, "put", lambda *to: delays.append(to[3:]) or put(*to))
+            file = sdk.files.create(file=("rows.jsonl", jsonl([line(0)])), purpose="batch")
+            its = sdk.with_options(api_key=poor["token"]).batches
+            made_now = its.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+            work(2)
+        assert sdk.batches.retrieve(made_now.id).status == status
+        return delays
+
+    own = {"Authorization": f"Bearer {poor['token']}"}
+    for token in (person.api_token, own):
+        dying(token)
+        little = {limit: "0.000001" if limit == "monthly_usd" else 1}
+        person.call("PATCH", f"/tokens/{poor['id']}", json={"limits": little})
+        if token is own:
+            assert batch("in_progress") == [(), (), (GIVEN_BACK_SECONDS,)]  # and not the month that such a refusal says
+        else:
+            assert batch("completed") == [(), ()]
+            person.call("PATCH", f"/tokens/{poor['id']}", json={"limits": {limit: much}})
+
+
+def dies(*_: Any, **__: Any) -> Any:
+    raise SystemExit
+
+
 def test_an_erased_account_has_no_batches_and_an_export_has_them(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
     batch = made(sdk, [line(0)], metadata={"of": "me"})
     work(2)
@@ -446,10 +491,6 @@ def test_results_of_a_batch_that_runs_count_for_another(
 def test_a_dead_worker_leaves_the_result_by_which_its_lease_is_settled(person: Person, sdk: openai.OpenAI) -> None:  # noqa: F811
     batch = made(sdk, [line(0), line(1)])
     settled = person.grant()
-
-    def dies(*_: Any, **__: Any) -> Any:
-        raise SystemExit
-
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr("sluice.services.gateway.exchange.settle", dies)
         work()

@@ -15,7 +15,7 @@ from tests.integration.accounts.world import World
 
 PLANS: list[dict[str, Any]] = [
     {"name": "free", "default": True, "rpm": 10},
-    {"name": "pro", "rpm": 100, "price": "€ 20 a month", "stripe_price": PRO},
+    {"name": "pro", "rpm": 100, "monthly_usd": "50", "price": "€ 20 a month", "stripe_price": PRO},
     {"name": "team", "rpm": 1000, "stripe_price": TEAM},
     {"name": "gift", "rpm": 5},
 ]

@@ -34,6 +34,7 @@ def test_the_plans_are_told_as_the_settings_have_them(shop: Shop) -> None:
         ("free", False, ""), ("pro", True, "€ 20 a month"), ("team", True, ""),
     ]  # fmt: skip
     assert told["data"][1]["limits"] == {"rpm": 100} and told["data"][1]["models"] is None
+    assert [one["monthly_usd"] for one in told["data"][:2]] == [None, 50.0]
 
 
 def test_a_page_is_asked_for_by_what_stripe_needs_and_no_more(shop: Shop) -> None:

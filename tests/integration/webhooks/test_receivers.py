@@ -17,8 +17,7 @@ from functions.events.app import handler
 from sluice.adapters import outgoing
 from sluice.adapters.webhooks import sender
 from sluice.domain.errors import StoreUnavailable
-from sluice.domain.webhooks import GIVE_UP_MS, SHOWN_DELIVERIES, may_reach
-from sluice.services.webhooks.deliver import CLAIM_MS
+from sluice.domain.webhooks import CLAIM_MS, GIVE_UP_MS, SHOWN_DELIVERIES, may_reach
 from sluice.wiring import peers, stores
 from sluice.wiring.webhooks import announce, overdue
 from tests.fakes.http_server import CHUNKED, SILENCE, Asked, ScriptedServer, answer, chunk, scripted_server
@@ -45,6 +44,10 @@ def sweep(machine: Machine) -> None:
     machine.messages()
     overdue().requeue(peers.now_ms() + 10_000)
     machine.work()
+
+
+def pause(server: ScriptedServer) -> None:
+    server.over.wait(0.5)
 
 
 def drip(server: ScriptedServer) -> Callable[[], None]:
@@ -124,6 +127,25 @@ def test_a_receiver_that_hangs_delays_nobody_else_and_is_left_alone(
     assert len(receiver.asked) == 1
 
 
+def test_a_receiver_may_think_longer_than_a_connection_may_take(
+    person: Person, hook: Hook, machine: Machine, receiver: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "BOUNDS", outgoing.Bounds(connect_seconds=0.2, seconds=30, most_bytes=0))
+    receiver.script(lambda: pause(receiver), answer())
+    told(person)
+    machine.work()
+    assert [(one["status"], one["attempts"]) for one in hook.deliveries()] == [("delivered", 1)]
+
+
+def test_what_is_not_answered_in_time_is_called_so(
+    person: Person, hook: Hook, machine: Machine, receiver: ScriptedServer
+) -> None:
+    receiver.script(*HOSTILE["drips"](receiver))
+    told(person)
+    machine.work()
+    assert hook.deliveries()[0]["problem"] == "TimeoutError"
+
+
 def test_410_disables_a_webhook_and_its_owner_is_told(
     person: Person, hook: Hook, machine: Machine, receiver: ScriptedServer
 ) -> None:
@@ -165,6 +187,36 @@ def test_a_webhook_that_takes_nothing_for_a_day_is_disabled_and_not_before(
     machine.work()
     assert hook.deliveries()[0]["status"] == "delivered"
     assert receiver.asked[-1].headers["webhook-id"] == delivery["event_id"]
+
+
+@pytest.mark.parametrize("how", ["repeated", "enabled"])
+def test_what_waits_for_hours_is_sent_now_when_its_owner_says_so(
+    person: Person, hook: Hook, machine: Machine, receiver: ScriptedServer, clock: Callable[[int], None], how: str
+) -> None:
+    receiver.script(answer(status=503))
+    told(person)
+    for _ in range(10):
+        sweep(machine)
+        clock(3_600_000)
+    sweep(machine)
+    receiver.script(answer())
+    tried = len(receiver.asked)
+    if how == "repeated":
+        path = f"/deliveries/{hook.deliveries()[0]['event_id']}/repeat"
+        assert [hook.call("POST", path).status_code for _ in range(2)] == [202, 202]
+    else:
+        for enabled in (False, True):
+            assert hook.call("PATCH", json={"enabled": enabled}).status_code == 200
+    machine.work()
+    assert hook.deliveries()[0]["status"] == "delivered" and len(receiver.asked) == tried + 1
+
+
+def test_a_repetition_takes_no_webhook_from_the_process_that_delivers_to_it(person: Person, hook: Hook) -> None:
+    told(person)
+    store, now_ms = stores.webhook_store(), peers.now_ms()
+    claimed = store.claim(person.account_id, hook.id, now_ms, now_ms + CLAIM_MS)
+    assert hook.call("POST", f"/deliveries/{hook.deliveries()[0]['event_id']}/repeat").status_code == 202
+    assert claimed is not None and store.get(person.account_id, hook.id).due_ms == claimed.due_ms
 
 
 def test_one_event_that_is_never_taken_holds_up_no_other_and_disables_nothing(

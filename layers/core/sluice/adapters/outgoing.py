@@ -51,6 +51,7 @@ def exchange(
     )
     place = _checked(host, port, allowed, bounds.connect_seconds) if allowed else (host, port)
     sock = socket.create_connection(place, bounds.connect_seconds)
+    sock.settimeout(bounds.seconds)
     is_over = Event()
     timer = Timer(bounds.seconds, lambda: _end(sock, is_over))
     timer.daemon = True
@@ -65,9 +66,13 @@ def exchange(
         connection.request(method, target, body, dict(headers))
         answer = connection.getresponse()
         status, raw = answer.status, answer.read(bounds.most_bytes) if bounds.most_bytes else b""
-        if is_over.is_set():  # what a shut socket gave looks like an end
-            raise TimeoutError("the answer was not complete in time")
-        return status, raw
+        if not is_over.is_set():  # what a shut socket gave looks like an end
+            return status, raw
+        raise TimeoutError("the answer was not complete in time")
+    except ERRORS as exc:
+        if is_over.is_set():
+            raise TimeoutError("the answer was not complete in time") from exc
+        raise
     finally:
         timer.cancel()
         connection.close()

@@ -1,5 +1,6 @@
 """One class for each way a request can fail. They carry data, not status codes, which `sluice.http.errors` assigns."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 
@@ -180,9 +181,11 @@ class TokenLimitReached(Conflict):
 
 
 class Throttled(SluiceError):
-    """The request succeeds after `retry_after_seconds` (whole, at least 1) if the caller sends no other meanwhile."""
+    """The request succeeds after `retry_after_seconds` (whole, at least 1) if the caller sends no other meanwhile.
+    `holding`: the families of the leases that the account had, whose reservations may be given back sooner."""
 
     default_message = "Too many requests."
+    holding: Collection[str] = ()
 
     def __init__(self, retry_after_seconds: int, message: str | None = None) -> None:
         super().__init__(message)
@@ -235,6 +238,10 @@ class InsufficientBudget(Throttled):
 
     default_message = "The account's dollars of this month are used up."
     headers = {"x-should-retry": "false"}  # noqa: RUF012 (never changed)
+
+
+class TokenBudgetUsedUp(InsufficientBudget):
+    default_message = "This API token's dollars of this month are used up."
 
 
 class TooManyConcurrentRequests(Throttled):

@@ -36,6 +36,7 @@ SHOWN_DELIVERIES = 50  # of one webhook, the newest
 SECRET_BYTES = 32
 SECRET_PREFIX = "whsec_"
 SECOND_MS, MINUTE_MS, HOUR_MS = 1_000, 60_000, 3_600_000
+CLAIM_MS = MINUTE_MS  # longer than a process's turn at a webhook and its last attempt
 GIVE_UP_MS = 24 * HOUR_MS  # after so long a delivery fails for good, and a webhook that took none is disabled
 MOST_GRACE_SECONDS = 86_400
 RETRY_MS = (5 * SECOND_MS, 30 * SECOND_MS, 2 * MINUTE_MS, 10 * MINUTE_MS, 30 * MINUTE_MS, HOUR_MS, 2 * HOUR_MS)

@@ -45,6 +45,7 @@ PLAIN: dict[str, str] = {
     "literal_error": later("must be %(expected)s"),
     "union_tag_invalid": later("must be %(expected_tags)s"),
     "extra_forbidden": later("is not known here"),
+    "none_required": later("is not supported here"),
 }
 """What pydantic's kinds of faults mean to the caller, after the field's name. Their own wording speaks of Python."""
 BE = "must be "

@@ -5,6 +5,8 @@ from __future__ import annotations  # a port is imported without the domain that
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sluice.domain.events import DomainEvent
     from sluice.domain.webhooks import Delivery, Event, Told, Webhook, Why
 
@@ -46,6 +48,11 @@ class WebhookStore(Protocol):
 
     def again(self, webhook: Webhook, delivery: Delivery) -> bool:
         """As `add`, of one that has ended."""
+
+    def waits(self, webhook: Webhook, event_id: str) -> Delivery | None: ...
+
+    def hasten(self, webhook: Webhook, deliveries: Iterable[Delivery], now_ms: int) -> None:
+        """Let what waits be due now, and its webhook, unless a process may be delivering to it."""
 
     def claim(self, account_id: str, webhook_id: str, now_ms: int, until_ms: int) -> Webhook | None:
         """None if it is not due, or another process delivers."""

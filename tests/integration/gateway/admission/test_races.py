@@ -43,12 +43,12 @@ OWN_RACES: dict[str, tuple[TokenLimits | None, dict[str, int], tuple[str, ...]]]
     "monthly dollars": (
         TokenLimits(monthly_micro_usd=50 * LIMIT + 49),
         {"ml": 50 * LIMIT + 49},
-        ("InsufficientBudget",),
+        ("InsufficientBudget", "TokenBudgetUsedUp"),
     ),
     "all": (
         TokenLimits(LIMIT, 100 * LIMIT, 100 * LIMIT, 50 * LIMIT),
         {"rpm": LIMIT, "tpm": 100 * LIMIT, "monthly_tokens": 100 * LIMIT, "ml": 50 * LIMIT},
-        ("RateLimitExceeded", "QuotaExceeded", "TokenQuotaExceeded", "InsufficientBudget"),
+        ("RateLimitExceeded", "QuotaExceeded", "TokenQuotaExceeded", "InsufficientBudget", "TokenBudgetUsedUp"),
     ),
     "the account's dollars": (None, {"ml": 50 * LIMIT + 49}, ("InsufficientBudget",)),
 }

@@ -11,14 +11,14 @@ something waits, and reminders. A process that delivers claims its webhook by mo
 delivered to by one process at a time, and a process that died counts as dead when that time has come.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from typing import Any
 
 from sluice.adapters.aws import dynamo
 from sluice.domain.errors import Conflict, NotFound
-from sluice.domain.webhooks import Delivery, Event, Webhook, Why
+from sluice.domain.webhooks import CLAIM_MS, Delivery, Event, Webhook, Why
 
 DUE = "due"  # the only shard: five webhooks an account at most, and each written to some ten times a second
 HOOK, WAITS, DONE, TOKEN = "hook#", "wait#", "done#", "token#"
@@ -27,6 +27,7 @@ EXISTS = "attribute_exists(item_id)"
 IS_NEW = "attribute_not_exists(item_id)"
 IS_ENABLED = "attribute_exists(item_id) AND why = :none"
 MAY_BE_CLAIMED = f"{IS_ENABLED} AND due <= :now"  # nobody delivers to it, or that process counts as dead
+IS_LEFT_ALONE = f"{IS_ENABLED} AND due > :claim"  # for longer than any claim lasts
 CLAIM_IS_HELD = f"{EXISTS} AND due = :claimed"
 NO_NEWS = f"{CLAIM_IS_HELD} AND news = :news"  # no event has come since the claim
 SECRET_IS_AS_READ = f"{EXISTS} AND secret = :seen"
@@ -124,6 +125,17 @@ class DynamoWebhooks:
     def ended(self, webhook: Webhook, event_id: str) -> Delivery | None:
         found = self._get(webhook.account_id, f"{DONE}{webhook.webhook_id}#{event_id}")
         return _delivery(found) if found else None
+
+    def waits(self, webhook: Webhook, event_id: str) -> Delivery | None:
+        found = self._get(webhook.account_id, f"{WAITS}{webhook.webhook_id}#{event_id}")
+        return _delivery(found) if found else None
+
+    def hasten(self, webhook: Webhook, deliveries: Iterable[Delivery], now_ms: int) -> None:
+        for one in deliveries:
+            self.put_back(webhook, replace(one, next_ms=now_ms))
+        values = {":none": "", ":now": due_key(now_ms), ":claim": due_key(now_ms + CLAIM_MS)}
+        with suppress(dynamo.ConditionFailed):
+            self._update(webhook, "SET due = :now", IS_LEFT_ALONE, values)
 
     def put_back(self, webhook: Webhook, delivery: Delivery) -> None:
         try:

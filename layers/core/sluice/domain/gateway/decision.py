@@ -47,7 +47,10 @@ def decide(grant: Grant, request: AdmissionRequest, now_ns: int) -> errors.Sluic
         tokens = 0 if request.is_row else request.reserve_tokens
         waits += _rates(whose, use, tokens, now_ns, is_run=not request.counts)
         waits.append(_day(use, now_ns))
-    return _longest(waits) or _concurrency(grant, rows=request.is_row)
+    wait = _longest(waits) or _concurrency(grant, rows=request.is_row)
+    if wait is not None:
+        wait.holding = {lease.family for lease in grant.leases.values()}
+    return wait
 
 
 def decide_malformed(grant: Grant, token_id: str, now_ns: int, family: str = "") -> errors.SluiceError | None:
@@ -121,7 +124,7 @@ def _month(
     if is_over(tokens + request.reserve_tokens, use.limits.monthly_tokens):
         yield errors.QuotaExceeded(seconds) if whose == ACCOUNT else errors.TokenQuotaExceeded(seconds)
     if request.reserve_micro_usd and is_over(micro_usd + request.reserve_micro_usd, use.limits.monthly_micro_usd):
-        yield errors.InsufficientBudget(seconds, f"{_capital(whose)} dollars of this month are used up.")
+        yield errors.InsufficientBudget(seconds) if whose == ACCOUNT else errors.TokenBudgetUsedUp(seconds)
 
 
 def _rates(
@@ -150,7 +153,7 @@ def _longest(waits: Iterable[errors.Throttled | None]) -> errors.Throttled | Non
     return max((w for w in waits if w is not None), key=lambda w: w.retry_after_seconds, default=None)
 
 
-def _concurrency(grant: Grant, *, rows: bool) -> errors.SluiceError | None:
+def _concurrency(grant: Grant, *, rows: bool) -> errors.Throttled | None:
     if grant.running(rows=rows) < grant.limits.concurrency:
         return None
     return errors.TooManyConcurrentRequests()

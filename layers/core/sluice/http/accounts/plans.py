@@ -4,7 +4,7 @@ from pydantic import ConfigDict, Field, StrictStr
 
 from sluice.domain.payments import Payer
 from sluice.domain.settings.terms import PlanTerms, Terms
-from sluice.domain.usage.pricing import dollars
+from sluice.domain.usage.pricing import usd
 from sluice.http.lazy_model import BaseModel
 
 
@@ -13,18 +13,17 @@ class PlanInfo(BaseModel):
     price: str = Field(description="in the owner's words; empty where they say none")
     for_sale: bool = Field(description="whether `POST /account/plan` sells it")
     limits: dict[str, int] = Field(description="those that the plan names: `rpm`, `tpm`, `concurrency`, …")
-    monthly_usd: str | None = Field(description="what it may use a month; null: no bound")
+    monthly_usd: float | None = Field(description="dollars that it may use a month; null: no bound")
     models: list[str] | None = Field(description="null: all")
 
     @classmethod
     def of(cls, name: str, plan: PlanTerms) -> "PlanInfo":
-        bound = plan.monthly_micro_usd
         return cls(
             name=name,
             price=plan.price,
             for_sale=bool(plan.stripe_price),
             limits=dict(plan.limits),
-            monthly_usd=None if bound is None else dollars(bound),
+            monthly_usd=usd(plan.monthly_micro_usd),
             models=None if plan.models is None else sorted(plan.models),
         )
 

@@ -36,8 +36,10 @@ from sluice.wiring.stores import hot_store
 log = logging.getLogger("sluice.batches")
 
 LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 2, 60
+GIVEN_BACK_SECONDS = 5  # of a month's limit, whose own wait is the month
 UNTIL_EXPIRED_SECONDS = 31  # from the last renewal of a lease
-USED_UP = (errors.QuotaExceeded, errors.InsufficientBudget, errors.NothingAllowed)
+USED_UP = (errors.QuotaExceeded, errors.InsufficientBudget)
+OF_TOKEN = (errors.TokenQuotaExceeded, errors.TokenBudgetUsedUp)
 LOST = errors.Interrupted("The row was interrupted too often, or its answer was lost.")
 Body = Mapping[str, Any]
 
@@ -174,13 +176,21 @@ class _Asking:
         if isinstance(refusal, errors.AnswerLost):
             raise Later(UNTIL_EXPIRED_SECONDS, goes_on=True)
         if isinstance(refusal, USED_UP):
-            grant = hot_store().grant(self._batch.account_id)
-            if grant is None or not grant.leases:  # nothing runs whose reservation could still be given back
-                return
-        elif not isinstance(refusal, (errors.Throttled, *COME_AGAIN)):
+            if self._may_get_back(refusal):
+                raise Later(GIVEN_BACK_SECONDS)
+            return
+        if isinstance(refusal, errors.NothingAllowed) or not isinstance(refusal, (errors.Throttled, *COME_AGAIN)):
             return
         seconds = getattr(refusal, "retry_after_seconds", LEAST_PAUSE_SECONDS)
         raise Later(min(max(seconds, LEAST_PAUSE_SECONDS), MOST_PAUSE_SECONDS))
+
+    def _may_get_back(self, refusal: errors.Throttled) -> bool:
+        """Whether something ran whose reservation is given back to the limit, of the account or of the API token. The
+        refusal says so, because by now it may have ended."""
+        if not isinstance(refusal, OF_TOKEN):
+            return bool(refusal.holding)
+        claims = claims_of(json.loads(self._batch.claims))
+        return (claims.family or claims.token_id) in refusal.holding
 
     def _answer(self, context: RequestContext) -> None:
         """Errors: as of the request that the row holds; and Superseded."""

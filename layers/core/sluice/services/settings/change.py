@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from sluice.services.settings.in_force import SettingsInForce
 
 OPERATORS = (
-    "Upstreams, sign-in providers and payment are changed by the operator, with `sluice config apply`, because who "
-    "changes one can have a key of this server sent to any address."
+    "Upstreams, sign-in providers, webhooks and payment are changed by the operator, with `sluice config apply`, "
+    "because who changes one can have a key of this server sent to any address, or requests into the owner's network."
 )
 SHOWN, SHOWN_CHARACTERS = 5, 120  # changed tables that a conflict names, and of each
 

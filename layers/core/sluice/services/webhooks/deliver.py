@@ -8,13 +8,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sluice.domain.webhooks import GIVE_UP_MS, Delivery, Webhook, Why, retry_after_ms, signed
+from sluice.domain.webhooks import CLAIM_MS, GIVE_UP_MS, Delivery, Webhook, Why, retry_after_ms, signed
 from sluice.ports.accounts import SecretBox
 from sluice.ports.webhooks import DueQueue, WebhookSender, WebhookStore
 from sluice.services.webhooks.manage import hook_item
 
 SLICE_MS = 25_000  # of one webhook, before others have their turn
-CLAIM_MS = 60_000  # longer than a slice and its last attempt
 AT_ONCE = 100
 MOST_FAILED = 3  # in a row, of a receiver that answers; one that does not is left alone at once
 GRACE_MS = 5_000  # a message brings what became due within this time

@@ -63,13 +63,14 @@ class OwnWebhooks:
     def change(
         self, account_id: str, webhook_id: str, events: tuple[str, ...] | None, enabled: bool | None, visitor: Visitor
     ) -> Webhook:
-        """What is None stays. A webhook that is enabled gets what waits."""
+        """What is None stays. A webhook that is enabled gets what waits, the oldest of it at once."""
         found = self.get(account_id, webhook_id)
         if events is not None:
             self.store.change(found, events)
         if enabled is False:
             self.store.disable(found, "owner")
         if enabled and not found.is_enabled:
+            self.store.hasten(found, self.store.waiting(found, SHOWN_DELIVERIES), visitor.now_ms)
             self.store.enable(found, visitor.now_ms)
             self.queue.put(account_id, hook_item(webhook_id))
         self._note(Action.WEBHOOK_CHANGED, found, visitor)
@@ -104,14 +105,18 @@ class OwnWebhooks:
         return self.store.deliveries(self.get(account_id, webhook_id), SHOWN_DELIVERIES)
 
     def repeat(self, account_id: str, webhook_id: str, event: str, now_ms: int) -> None:
-        """Deliver once more what was delivered, or given up. Errors: Conflict, if the webhook is disabled."""
+        """Deliver once more what was delivered, or given up, and now what waits for its next attempt. Errors:
+        Conflict, if the webhook is disabled."""
         found = self._enabled(account_id, webhook_id)
-        ended = self.store.ended(found, event)
-        if ended is None:
+        if (ended := self.store.ended(found, event)) is not None:
+            fresh = replace(ended, state="waiting", until_ms=now_ms + GIVE_UP_MS, next_ms=now_ms, problem="")
+            if not self.store.again(found, fresh):
+                return
+        elif (waiting := self.store.waits(found, event)) is not None:
+            self.store.hasten(found, [waiting], now_ms)
+        else:
             raise NotFound()
-        fresh = replace(ended, state="waiting", until_ms=now_ms + GIVE_UP_MS, next_ms=now_ms, problem="")
-        if self.store.again(found, fresh):
-            self.queue.put(account_id, hook_item(webhook_id))
+        self.queue.put(account_id, hook_item(webhook_id))
 
     def _enabled(self, account_id: str, webhook_id: str) -> Webhook:
         found = self.get(account_id, webhook_id)
