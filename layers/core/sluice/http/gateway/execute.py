@@ -109,11 +109,7 @@ class _Execution:
 
     def _dialect(self, answer: Answer) -> ResponsesDialect:
         def store(done: Assembly) -> None:
-            if not answer.exchange.holds():
-                return
-            if self._watch.is_cancelled(now=True):  # since the last look: then no event says that it was completed
-                raise ClientGone()
-            if not self._stored(done):
+            if answer.exchange.holds() and not self._stored(done):
                 raise errors.StoreUnavailable("The response could not be stored.")
 
         self._assembly = self._draft.assembly(answer.sources)
@@ -125,6 +121,8 @@ class _Execution:
         for _ in range(STORE_TRIES):
             if self._draft.store(done):
                 return True
+            if self._watch.is_cancelled(now=True):  # and deleted, so that there is nothing to store it in
+                raise ClientGone()
             time.sleep(STORE_PAUSE_SECONDS)
         return False
 
@@ -133,6 +131,8 @@ class _Execution:
         for events in body:
             if self._is_superseded():
                 return
+            if events.endswith(DONE) and self._watch.is_cancelled(now=True):  # then none says that it was completed
+                break
             blocks.add(events.replace(DONE, b""), self._assembly.sequence)
         if self._is_superseded():
             return
