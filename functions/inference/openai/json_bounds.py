@@ -44,6 +44,7 @@ PLAIN: dict[str, str] = {
     "literal_error": "must be {expected}",
     "union_tag_invalid": "must be {expected_tags}",
     "extra_forbidden": "is not known here",
+    "none_required": "is not supported here",
 }
 """What pydantic's kinds of faults mean to the caller, after the field's name. Their own wording speaks of Python."""
 BE = "must be "
