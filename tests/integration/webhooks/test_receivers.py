@@ -219,6 +219,19 @@ def test_a_repetition_takes_no_webhook_from_the_process_that_delivers_to_it(pers
     assert claimed is not None and store.get(person.account_id, hook.id).due_ms == claimed.due_ms
 
 
+def test_a_repetition_keeps_what_a_delivery_wrote_meanwhile(person: Person, hook: Hook) -> None:
+    told(person)
+    store, now_ms = stores.webhook_store(), peers.now_ms()
+    webhook = store.get(person.account_id, hook.id)
+    (read,) = store.waiting(webhook, 2)
+    store.put_back(webhook, replace(read, attempts=3, problem="TimeoutError", next_ms=now_ms + GIVE_UP_MS))
+    store.hasten(webhook, [read], now_ms)
+    assert store.waiting(webhook, 2) == [replace(read, attempts=3, problem="TimeoutError", next_ms=now_ms)]
+    store.end(webhook, replace(read, state="delivered"))
+    store.hasten(webhook, [read], now_ms)
+    assert store.waiting(webhook, 2) == []
+
+
 def test_one_event_that_is_never_taken_holds_up_no_other_and_disables_nothing(
     person: Person, hook: Hook, machine: Machine, receiver: ScriptedServer, clock: Callable[[int], None]
 ) -> None:

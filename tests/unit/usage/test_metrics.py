@@ -104,7 +104,9 @@ try:
     PrometheusMetrics()
 except OSError:
     assert not list(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).iterdir()), "nobody could read an empty file"
-    os.posix_fallocate = allocate
+else:
+    sys.exit("it began on a full disk")
+os.posix_fallocate = allocate
 metrics = PrometheusMetrics()
 for number in range(2000):
     metrics.count(REFUSALS, reason=f"before-{number}")

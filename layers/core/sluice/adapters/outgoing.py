@@ -68,15 +68,14 @@ def exchange(
         status, raw = answer.status, answer.read(bounds.most_bytes) if bounds.most_bytes else b""
         if not is_over.is_set():  # what a shut socket gave looks like an end
             return status, raw
-        raise TimeoutError("the answer was not complete in time")
-    except ERRORS as exc:
-        if is_over.is_set():
-            raise TimeoutError("the answer was not complete in time") from exc
-        raise
+    except ERRORS:
+        if not is_over.is_set():
+            raise
     finally:
         timer.cancel()
         connection.close()
         sock.close()
+    raise TimeoutError("the answer was not complete in time")
 
 
 def _checked(host: str, port: int, allowed: Callable[[str], bool], seconds: float) -> tuple[str, int]:

@@ -123,16 +123,20 @@ class DynamoWebhooks:
         return self._listed(WAITS, webhook, most, newest=False)
 
     def ended(self, webhook: Webhook, event_id: str) -> Delivery | None:
-        found = self._get(webhook.account_id, f"{DONE}{webhook.webhook_id}#{event_id}")
-        return _delivery(found) if found else None
+        return self._one(DONE, webhook, event_id)
 
     def waits(self, webhook: Webhook, event_id: str) -> Delivery | None:
-        found = self._get(webhook.account_id, f"{WAITS}{webhook.webhook_id}#{event_id}")
+        return self._one(WAITS, webhook, event_id)
+
+    def _one(self, begins: str, webhook: Webhook, event_id: str) -> Delivery | None:
+        found = self._get(webhook.account_id, f"{begins}{webhook.webhook_id}#{event_id}")
         return _delivery(found) if found else None
 
     def hasten(self, webhook: Webhook, deliveries: Iterable[Delivery], now_ms: int) -> None:
         for one in deliveries:
-            self.put_back(webhook, replace(one, next_ms=now_ms))
+            with suppress(dynamo.ConditionFailed):  # it has ended meanwhile
+                place = _place(WAITS, webhook, one)
+                self._update(webhook, "SET next_ms = :now", EXISTS, {":now": now_ms}, place=place)
         values = {":none": "", ":now": due_key(now_ms), ":claim": due_key(now_ms + CLAIM_MS)}
         with suppress(dynamo.ConditionFailed):
             self._update(webhook, "SET due = :now", IS_LEFT_ALONE, values)
@@ -245,12 +249,20 @@ class DynamoWebhooks:
             raise NotFound() from exc
 
     def _update(
-        self, webhook: Webhook, change: str, condition: str, values: Mapping[str, Any], returned: Any = "NONE"
+        self,
+        webhook: Webhook,
+        change: str,
+        condition: str,
+        values: Mapping[str, Any],
+        returned: Any = "NONE",
+        *,
+        place: str = "",
     ) -> dict[str, Any]:
+        """Of the webhook's item, or of that in this place."""
         answer = dynamo.write(
             lambda: dynamo.client().update_item(
                 TableName=self._table,
-                Key=_key(webhook.account_id, HOOK + webhook.webhook_id),
+                Key=_key(webhook.account_id, place or HOOK + webhook.webhook_id),
                 UpdateExpression=change,
                 ConditionExpression=condition,
                 ExpressionAttributeValues=dynamo.item(values),

@@ -80,7 +80,7 @@ FACTOR_ACCOUNT = Policy("factor-account", free=20, first_seconds=30, ceiling_sec
 REDEEM_CLIENT = Policy("redeem-client", free=30, first_seconds=1, ceiling_seconds=30, forget_seconds=HOUR)
 # A sign-in by a provider that a client begins costs an item of the store until it expires; one that ends well is free.
 START_CLIENT = Policy("start-client", free=60, first_seconds=1, ceiling_seconds=30, forget_seconds=HOUR)
-# A member's questions that one of Stripe answers, whose requests a second are counted for the whole site.
+# Calls of a member that ask Stripe, which limits the requests of the whole site together.
 ASK_STRIPE = Policy("ask-stripe", free=20, first_seconds=5, ceiling_seconds=300, forget_seconds=HOUR)
 
 # Security events of one kind that an account's own people cause, and mails that they cause to other addresses. Nothing

@@ -63,6 +63,7 @@ def answered(asked: Asked) -> Response:
 
 
 def naming_ignored(response: Response, ignored: list[str]) -> Response:
+    """The response, with the tool types that were left out in `x-sluice-ignored`, each once."""
     if ignored:
         response.headers[IGNORED] = ",".join(dict.fromkeys(ignored))
     return response
