@@ -202,23 +202,20 @@ def test_a_stream_whose_caller_goes_is_finished_and_told_again(
 def test_a_repetition_is_told_that_the_first_still_runs_or_waits_for_it(person: Person) -> None:
     goes_on, asked = threading.Event(), threading.Event()
     person.script(chunk("Pa"), lambda: (asked.set(), goes_on.wait(30), None)[2], *FINISH)
-    answers: list[TestResponse] = []
-    first = threading.Thread(target=lambda: answers.append(send(person)))
-    first.start()
-    assert asked.wait(30)
-    refused = send(person)
-    assert error(refused) == (409, "conflict") and refused.headers["retry-after"] == "1"
-    assert not is_replay(refused) and "preference-applied" not in refused.headers
-    waiter = threading.Thread(target=lambda: answers.append(send(person, prefer="wait=30")))
-    free = repeat_places()._free
-    whole = free._value
-    waiter.start()
-    eventually(lambda: free._value == whole - 1)
-    goes_on.set()
-    first.join()
-    waiter.join()
-    assert answers[0].data == answers[1].data and answers[1].status_code == 200
-    assert is_replay(answers[1]) and answers[1].headers["preference-applied"] == "wait=30"
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(send, person)
+        assert asked.wait(30)
+        refused = send(person)
+        assert error(refused) == (409, "conflict") and refused.headers["retry-after"] == "1"
+        assert not is_replay(refused) and "preference-applied" not in refused.headers
+        free = repeat_places()._free
+        whole = free._value
+        waiter = pool.submit(send, person, prefer="wait=30")
+        eventually(lambda: free._value == whole - 1)
+        goes_on.set()
+        told = waiter.result()
+        assert first.result().data == told.data and told.status_code == 200
+    assert is_replay(told) and told.headers["preference-applied"] == "wait=30"
     assert len(person.log()) == 1
 
 
