@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def eventually(condition: Callable[[], object], seconds: float = 20.0) -> Any:
+def eventually(condition: Callable[[], object], seconds: float = 60.0) -> Any:
     """What the condition returns, as soon as it holds; after `seconds` it is an AssertionError."""
     until = time.monotonic() + seconds
     while not (found := condition()):
