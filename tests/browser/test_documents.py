@@ -36,7 +36,7 @@ def add(tab: Tab, path: Path) -> None:
 
 def wait_until_read(tab: Tab, name: str) -> None:
     """Reload until the documents are read, because the page has no script."""
-    for _ in range(100):
+    for _ in range(300):
         tab.go("/my/documents")
         row = tab.page.locator("tr", has_text=name)
         if "reading" not in row.inner_text():
@@ -164,6 +164,8 @@ def test_dropped_files_have_a_row_each_with_progress_and_errors(
     assert rows.count() == 3
     assert rows.nth(1).locator("progress").get_attribute("aria-label") == "Uploading tea.txt"
     tab.accessible("documents while they upload")
+    while not held:
+        tab.page.wait_for_timeout(20)
     held[0].continue_()
     tab.page.get_by_label("Uploading harvest.txt").wait_for()
     while len(held) < 2:

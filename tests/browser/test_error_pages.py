@@ -68,6 +68,7 @@ def test_during_an_outage_of_the_store_a_page_says_so_and_recovers_afterwards(
         for pid in (store, *others):
             os.kill(pid, signal.SIGCONT)
     assert store == system.pid("store")
+    system.wait_until(system.healthy)
     tab.go("/login")
     tab.fill(email="ann@example.com", password="a quiet green harbour").press("Log in")
     assert tab.page.locator(".problems").count() == 1

@@ -18,7 +18,7 @@ def test_the_owner_of_an_empty_system_is_guided_to_the_first_answer(new_system: 
     tab.check("first-run")
     command = ["sh", "-c", tab.page.locator("section pre code").inner_text() + " --password-stdin"]
     pasted = subprocess.run(  # in a terminal that knows nothing of the running system
-        command, cwd=ROOT, env=own_environment(), input=PASSWORD, capture_output=True, text=True, timeout=60
+        command, cwd=ROOT, env=own_environment(), input=PASSWORD, capture_output=True, text=True, timeout=200
     )
     assert pasted.returncode == 0 and "you@example.org" in pasted.stdout, pasted
     owner = people.log_in(system.base_url, "you@example.org")

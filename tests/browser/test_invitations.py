@@ -31,7 +31,7 @@ TERMS = "https://ada.example/terms"
 
 def _by_command(system: System, *arguments: str) -> dict[str, object]:
     command = [str(ROOT / ".venv" / "bin" / "sluice"), "users", "invite", *arguments, "--json"]
-    done = subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 

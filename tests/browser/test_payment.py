@@ -19,7 +19,7 @@ from tests.browser.walk import Measure, by_keyboard, named, still
 from tests.e2e.people import Person
 from tests.fakes.stripe import KEY, PRO, SECRET, TEAM, FakeStripe
 
-SETTLED_SECONDS = 20  # settings are in force within 10
+SETTLED_SECONDS = 60  # settings are in force within 10
 PLANS = [
     {"name": "free", "default": True, "rpm": 10, "monthly_tokens": 100_000},
     {"name": "pro", "rpm": 100, "monthly_usd": "50", "storage_mb": 500, "price": "€ 20 a month", "stripe_price": PRO},
@@ -113,7 +113,7 @@ def test_the_policy_holds_the_form_to_stripe(shop: Shop, new_tab: NewTab) -> Non
     tab.page.context.route("https://evil.example/**", lambda route: route.fulfill(body="taken"))
     made = stripe._new_page
     stripe._new_page = lambda form: {**made(form), "url": "https://evil.example/pay"}  # type: ignore[method-assign]
-    tab.page.get_by_role("button", name="Subscribe to pro").click()
-    tab.page.wait_for_timeout(1_000)
+    with tab.page.expect_console_message(lambda said: "form-action" in said.text):
+        tab.page.get_by_role("button", name="Subscribe to pro").click()
     assert not tab.page.url.startswith("https://evil.example")
     stripe._new_page = made  # type: ignore[method-assign]

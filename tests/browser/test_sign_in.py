@@ -31,7 +31,7 @@ from tests.ports import free_port
 
 HERE = Path(__file__).parent / "oidc_provider"
 CLIENT, SECRET = "sluice", "a-secret-of-the-test"
-SETTLED_SECONDS = 20  # settings are in force within 10
+SETTLED_SECONDS = 60  # settings are in force within 10
 
 
 class Elsewhere:

@@ -51,8 +51,9 @@ def test_a_token_for_one_model_and_a_lifetime_is_issued_copied_and_works(tab: Ta
         tab.page.get_by_text(title, exact=True).click()  # a tab: its sample is the only one in sight
         sample = tab.page.locator(".sample:visible")
         assert sample.count() == 1 and token in sample.locator("pre").inner_text()
-        sample.get_by_role("button", name="Copy the sample").click()
-        tab.page.locator(".sample:visible .copied").wait_for()
+        with tab.timers_wait():
+            sample.get_by_role("button", name="Copy the sample").click()
+            tab.page.locator(".sample:visible .copied").wait_for()
         copied = tab.page.evaluate("() => navigator.clipboard.readText()")
         assert copied == sample.locator("pre").text_content()
         tab.shoot(f"token-sample-{title}")
@@ -136,8 +137,8 @@ def test_without_a_list_of_models_they_are_entered_as_text(newcomer: Newcomer, n
     tab.page.route("**/my/models*", lambda route: route.fulfill(status=503, body="<h1>away</h1>"))
     with tab.page.expect_response("**/my/models*"):
         tab.go("/my/tokens/new")
-    tab.page.wait_for_timeout(200)
-    assert with_terms(tab).page.locator("#typed-models").is_visible() and tab.page.locator("h1").count() == 1
+    with_terms(tab).page.locator("#typed-models").wait_for()
+    assert tab.page.locator("h1").count() == 1
 
 
 def test_the_list_of_tokens_is_accessible_in_both_widths_and_colour_schemes(tab: Tab) -> None:

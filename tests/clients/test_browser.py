@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser import chromium
+from tests.browser.tab import PATIENCE_MS
 from tests.clients.catalogue import HERE
 from tests.clients.install import node_modules
 from tests.clients.test_openai_python import TRUE
@@ -63,6 +64,7 @@ def asked(browser: Browser, origin: str, person: Person) -> dict[str, Any]:
     """What the page of this origin reads."""
     with browser.new_context() as context:
         page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         page.goto(origin)
         page.wait_for_function("() => 'ask' in window")
         words = [person.base_url + "/v1", person.api_token]

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from tests.e2e.people import Person, ask
 from tests.e2e.system import System
 
+PATIENT = {"SLUICE_UPSTREAM_IDLE_SECONDS": "600"}
+"""Of the system: else its gateway gives up a model that is silent for 30 s, and a slow test finds nothing waiting."""
+
 
 @contextmanager
 def hanging_requests(system: System, person: Person, count: int) -> Iterator[None]:
@@ -20,7 +23,7 @@ def hanging_requests(system: System, person: Person, count: int) -> Iterator[Non
     try:
         for thread in waiting:
             thread.start()
-        system.wait_until(lambda: reserved(person) >= count, 10)
+        system.wait_until(lambda: reserved(person) >= count)
         yield
     finally:
         os.killpg(group, signal.SIGCONT)

@@ -20,7 +20,7 @@ from tests.ports import free_port
 ROOT = Path(__file__).parents[2]
 NAMES = ("store", "inference", "schedule", "relay", "ingestion", "worker", "app")
 READY_SECONDS = 120.0
-STOP_SECONDS = 60.0
+STOP_SECONDS = 120.0
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 GENEROUS = {
     "SLUICE_AUTH_THROTTLE": "off",
@@ -141,11 +141,11 @@ class System:
             os.kill(each, signal.SIGSTOP)
         return pids
 
-    def wait_restarted(self, name: str, old_pid: int, seconds: float = 30.0) -> None:
+    def wait_restarted(self, name: str, old_pid: int, seconds: float = READY_SECONDS) -> None:
         """Waits until a new process has this name and the whole system answers again."""
         self.wait_until(lambda: self.pids().get(name, old_pid) != old_pid and self.healthy(), seconds)
 
-    def wait_until(self, condition: Any, seconds: float = 30.0) -> None:
+    def wait_until(self, condition: Any, seconds: float = READY_SECONDS) -> None:
         until = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < until, f"waited {seconds} s in vain; it printed:\n{self.output()}"
@@ -157,7 +157,7 @@ class System:
     def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON; status 0 if nothing answers."""
         try:
-            with DIRECT.open(self.base_url + path, timeout=10) as answer:
+            with DIRECT.open(self.base_url + path, timeout=60) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as exc:
             with exc:

@@ -16,7 +16,7 @@ from infra.local.processes import recorded
 from infra.local.programs import why_open
 from sluice.adapters.aws.unix_sockets import connected
 from tests.e2e.conftest import NewSystem
-from tests.e2e.people import newcomer
+from tests.e2e.people import TIMEOUT_SECONDS, newcomer
 from tests.e2e.system import ROOT, System
 from tests.other_user import tries
 
@@ -44,7 +44,7 @@ def _held(variable: str) -> Iterator[str]:
 
 def raw(port: int, head: str) -> tuple[int, str]:
     """The status and the body of a request that is sent as it is."""
-    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS) as sock:
         sock.sendall(head.replace("\n", "\r\n").encode() + b"\r\nConnection: close\r\n\r\n")
         answer = http.client.HTTPResponse(sock)
         answer.begin()
@@ -54,7 +54,7 @@ def raw(port: int, head: str) -> tuple[int, str]:
 def ask_engine(system: System, method: str, path: str, **headers: str) -> tuple[int, list[str]]:
     """The status and the names of the CORS headers of the answer."""
     with closing(http.client.HTTPConnection("localhost")) as connection:
-        connection.sock = connected(str(system.data_dir / "run" / "inference.sock"), 10)
+        connection.sock = connected(str(system.data_dir / "run" / "inference.sock"), TIMEOUT_SECONDS)
         connection.request(method, path, CHAT if method == "POST" else None, headers)
         answer = connection.getresponse()
         answer.read()

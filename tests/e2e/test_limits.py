@@ -8,7 +8,7 @@ import requests
 
 from tests.e2e import people
 from tests.e2e.conftest import NewSystem
-from tests.e2e.hanging import hanging_requests
+from tests.e2e.hanging import PATIENT, hanging_requests
 from tests.e2e.people import ask
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -67,7 +67,7 @@ def test_quota_of_the_month(new_system: NewSystem) -> None:
 
 
 def test_concurrent_requests(new_system: NewSystem) -> None:
-    system = new_system({"SLUICE_DEFAULT_CONCURRENCY": "2"}).start()
+    system = new_system({"SLUICE_DEFAULT_CONCURRENCY": "2", **PATIENT}).start()
     person = people.newcomer(system.base_url)
     with hanging_requests(system, person, 2):
         refused = ask(person, "What is 3 + 4?")

@@ -23,7 +23,9 @@ def test_the_pasted_examples_answer(system: System) -> None:
     ]
     assert [language for language, _ in blocks] == ["sh", "python", "sh"]
     script = "\necho\n".join(_as_shell(language, block) for language, block in blocks)
-    done = subprocess.run(["bash", "-eu", "-c", script], capture_output=True, text=True, timeout=60, env=_environment())
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script], capture_output=True, text=True, timeout=200, env=_environment()
+    )
     assert done.returncode == 0, done.stderr
     assert '"verification_sent"' in done.stdout and '"verified"' in done.stdout
     assert "The capital of France is Paris." in done.stdout

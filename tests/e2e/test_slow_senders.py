@@ -45,7 +45,7 @@ def test_beside_700_slow_senders_everybody_is_served(
         connections.open(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: a" if number % 2 else body)
     for _ in range(5):
         for path in ("/healthz", "/login"):
-            assert requests.get(system.base_url + path, timeout=10).status_code == 200
+            assert requests.get(system.base_url + path, timeout=people.TIMEOUT_SECONDS).status_code == 200
         assert person.v1("GET", "/v1/models").status_code == 200
     answer = people.ask(person, "What is 3 + 4?")
     assert answer.status_code == 200, answer.text

@@ -1,7 +1,5 @@
 """One call of the running system is one trace, from the gateway's process to the engine's, with the ledger's counts."""
 
-import time
-
 import pytest
 
 from tests.e2e.conftest import NewSystem
@@ -34,11 +32,9 @@ def test_one_call_is_one_trace_through_both_processes(new_system: NewSystem) -> 
             "/v1/chat/completions",
             json={"model": "demo", "messages": [{"role": "user", "content": "What is the capital of France?"}]},
         )
-        spans = collector.wait(lambda spans: any(s.name == "generate" for s in spans) and bool(roots(spans)))
+        spans = collector.wait(lambda spans: tree(spans) >= TREE)  # they come in batches, of two processes
         (root,) = roots(spans)
         spans = [span for span in spans if span.trace == root.trace]
-        names = {span.id: span.name for span in spans}
-        assert {(span.name, names.get(span.parent, "")) for span in spans} >= TREE
         services = {span.name: span.service for span in spans}
         assert (services[ROOT], services["generate"]) == ("sluice-gateway", "sluice-inference")
         (entry,) = person.call("GET", "/usage/logs").json()["data"]
@@ -50,11 +46,17 @@ def test_one_call_is_one_trace_through_both_processes(new_system: NewSystem) -> 
         said = answer.json()["choices"][0]["message"]["content"].strip()
         sent = b"".join(collector.bodies)
         assert said and not [text for text in ("capital", said, person.email) if text.encode() in sent]
-        began = time.monotonic()
-        collector.seconds = 30.0  # a collector that hangs does not keep the system from stopping
-        system.stop()
-        assert time.monotonic() - began < 20
+        collector.seconds = 600.0  # a collector that hangs does not keep the system from stopping
+        system.ctrl_c()
+        assert "SIGKILL" not in (system.data_dir / "logs" / "supervisor.log").read_text()
 
 
 def roots(spans: list[Seen]) -> list[Seen]:
     return [span for span in spans if span.name == ROOT]
+
+
+def tree(spans: list[Seen]) -> set[tuple[str, str]]:
+    """The names of each span of the call and of its parent."""
+    names = {(span.trace, span.id): span.name for span in spans}
+    traces = {root.trace for root in roots(spans)}
+    return {(span.name, names.get((span.trace, span.parent), "")) for span in spans if span.trace in traces}

@@ -194,7 +194,7 @@ def test_two_starts_at_once_on_one_folder_end_with_one(new_system: NewSystem, tm
 def _becomes_ready(system: System) -> bool:
     assert system.process is not None
     process = system.process
-    system.wait_until(lambda: "sluice is ready" in system.output() or process.poll() is not None, seconds=60)
+    system.wait_until(lambda: "sluice is ready" in system.output() or process.poll() is not None)
     return "sluice is ready" in system.output()
 
 

@@ -24,7 +24,7 @@ def sluice(system: System, *words: str) -> "subprocess.CompletedProcess[str]":
 
 def test_everything_that_is_declared_is_exported_once_there_is_a_backup(system: System, tmp_path: Path) -> None:
     assert sluice(system, "backup", "--to", str(tmp_path), "--no-encryption").returncode == 0
-    with DIRECT.open(f"{system.base_url}/metrics", timeout=10) as answer:
+    with DIRECT.open(f"{system.base_url}/metrics", timeout=people.TIMEOUT_SECONDS) as answer:
         text = answer.read().decode()
     names = {line.split(" ")[0].split("{")[0] for line in text.splitlines() if not line.startswith("#")}
     assert {f"sluice_{name}" + ("_total" if name in COUNTED else "") for name in FIGURES} <= names

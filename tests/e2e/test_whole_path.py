@@ -246,7 +246,7 @@ def test_unknown_addresses_and_methods_get_the_error_format_of_their_api(person:
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
     wrong = person.v1("DELETE", "/v1/chat/completions")
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
-    account = requests.get(person.base_url + "/nothing", timeout=10)
+    account = requests.get(person.base_url + "/nothing", timeout=people.TIMEOUT_SECONDS)
     assert account.headers["content-type"] == "application/problem+json"
     assert (account.status_code, account.json()["code"]) == (404, "not_found")
     assert account.json()["request_id"] == account.headers["x-request-id"]

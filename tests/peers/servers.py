@@ -18,7 +18,7 @@ MODEL = HERE.parents[1] / "model" / "demo-model-q8_0.gguf"
 THEIRS = "their-demo"  # the servers' own name of the model
 SLOTS = 2
 CONTEXT = 32_768  # of llama-cpp-python's server: an answer that fills it takes long enough to be left
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Peer:
     def call(self, method: str, path: str, **arguments: Any) -> requests.Response:
         """Asks the server itself."""
         headers = {"Authorization": f"Bearer {self.key}"}
-        return requests.request(method, self.url + path, headers=headers, timeout=20, **arguments)
+        return requests.request(method, self.url + path, headers=headers, timeout=60, **arguments)
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def wait_ready(peer: Peer, path: str = "/v1/models") -> None:
     def answers() -> bool:
         try:
             return peer.call("GET", path).status_code == 200
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     eventually(answers, START_SECONDS)

@@ -45,5 +45,5 @@ def stripe_mock_at(program: Path) -> Iterator[Running]:
 def _answers(url: str) -> bool:
     try:
         return requests.get(url + "/v1/prices", headers={"Authorization": f"Bearer {KEY}"}, timeout=5).ok
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False

@@ -17,7 +17,7 @@ from tests.e2e.system import System
 from tests.fakes.http_server import CHUNKED, SILENCE, ScriptedServer, chunk, scripted_server
 from tests.peers.conftest import NewHome
 from tests.peers.install import other_models
-from tests.peers.servers import HERE, Peer, process, wait_ready
+from tests.peers.servers import HERE, START_SECONDS, Peer, process, wait_ready
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -76,7 +76,7 @@ cv2.imwrite(sys.argv[1] + "/180.png", cv2.rotate(page, cv2.ROTATE_180))
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("others")
-    subprocess.run([other_models(), "-c", PICTURE, made], check=True, timeout=60)
+    subprocess.run([other_models(), "-c", PICTURE, made], check=True, timeout=200)
     return made
 
 
@@ -106,7 +106,7 @@ def vision(folder: Path) -> Iterator[Peer]:
             except OSError:
                 return False
 
-        eventually(answers, 60)
+        eventually(answers, START_SECONDS)
         yield peer
 
 

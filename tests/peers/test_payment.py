@@ -10,7 +10,7 @@ from sluice.adapters.payments.stripe_service import Stripe
 from sluice.domain.errors import PaymentUnavailable
 from sluice.domain.payments import Payer
 from tests.e2e import people
-from tests.e2e.people import Person
+from tests.e2e.people import TIMEOUT_SECONDS, Person
 from tests.fakes.stripe import SECRET, event, signed
 from tests.peers.conftest import NewHome
 from tests.peers.stripe_mock import KEY, PRICE, Running
@@ -67,7 +67,7 @@ def test_stripe_mock_notices_a_call_of_the_wrong_form(stripe_mock: Running) -> N
     """Else the test above would show nothing."""
     for wrong in ({"mode": "nonsense"}, {"mode": "subscription", "nonsense": "1"}, {"locale": "tlh"}):
         at = f"{stripe_mock.url}/v1/checkout/sessions"
-        answer = requests.post(at, data=wrong, headers={"Authorization": f"Bearer {KEY}"}, timeout=5)
+        answer = requests.post(at, data=wrong, headers={"Authorization": f"Bearer {KEY}"}, timeout=TIMEOUT_SECONDS)
         assert answer.status_code == 400, wrong
     with pytest.raises(PaymentUnavailable):
         Stripe(stripe_mock.url, lambda: "", lambda: SECRET).new_customer("usr_1", "ann@example.com", "a-key")
@@ -82,11 +82,13 @@ def test_a_running_system_sells_a_plan(person: Person) -> None:
     about = {"id": "sub_1", "object": "subscription", "metadata": {"sluice_account": account_id}}
     body = event("customer.subscription.created", about)
     for _ in range(2):
-        heard = requests.post(f"{person.base_url}/payments/stripe", data=body, headers=signed(body), timeout=20)
+        heard = requests.post(
+            f"{person.base_url}/payments/stripe", data=body, headers=signed(body), timeout=TIMEOUT_SECONDS
+        )
         assert heard.status_code == 204, heard.text
     after = person.call("GET", "/account/plan").json()
     assert (after["plan"], after["paid"]) == ("pro", "pro")
     assert person.call("GET", "/account").json()["limits"]["rpm"] == 100
     assert person.call("POST", "/account/plan", json={}).json()["url"].startswith("https://")
-    refused = requests.post(f"{person.base_url}/payments/stripe", data=body, timeout=20)
+    refused = requests.post(f"{person.base_url}/payments/stripe", data=body, timeout=TIMEOUT_SECONDS)
     assert refused.status_code == 401

@@ -23,7 +23,7 @@ from tests.e2e.system import GENEROUS, System
 from tests.tls import make_certificate
 
 DOMAIN = "localhost"
-START_SECONDS = 30
+START_SECONDS = 60
 PACKAGES = {CADDY: "caddy", NGINX: "nginx-light"}
 NGINX_MAIN = """\
 daemon off; {user} worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log;

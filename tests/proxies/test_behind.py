@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -136,15 +135,20 @@ def test_an_answer_may_be_silent_for_longer_than_the_proxys_own_default(
         assert answer.json()["choices"][0]["message"]["content"] == "xxxx" * engine.tokens
 
 
-def test_a_caller_that_leaves_ends_the_generation(ask: Ask, engine: SteppedEngine) -> None:
+def test_a_caller_that_leaves_ends_the_generation(
+    ask: Ask, engine: SteppedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "tokens", 1_000_000)  # it must not end by itself before it is noticed
     engine.step()
     with ask("POST", "/v1/chat/completions", json=CHAT | {"stream": True}, stream=True) as answer:
         assert next(contents(answer.iter_lines(chunk_size=1))) == "xxxx"
         generation = engine.generations[-1]
-    while generation.made < engine.tokens and not generation.ended:
-        time.sleep(0.5)  # the engine notices at a token that nobody takes
-        engine.step()
-    assert eventually(lambda: generation.ended) == "gone"
+
+    def ended() -> str:
+        engine.step()  # the engine notices at a token that nobody takes
+        return generation.ended
+
+    assert eventually(ended) == "gone"
 
 
 # --- bodies
