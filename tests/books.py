@@ -56,7 +56,7 @@ def settled(system: System, sweep_seconds: float) -> Books:
     """The books, once no lease is left and each record is rolled up."""
     books = Books(system)
     system.wait_until(lambda: not any(grant.leases for grant in books.grants()), ABANDONED_SECONDS + 6 * sweep_seconds)
-    system.wait_until(lambda: all(record.rolled_up_ms is not None for record in books.ledger()), 30)
+    system.wait_until(lambda: all(record.rolled_up_ms is not None for record in books.ledger()))
     return books
 
 

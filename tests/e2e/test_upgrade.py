@@ -185,7 +185,7 @@ def test_a_version_that_does_not_become_healthy_leaves_the_store_of_before(
     leave_old_store(system.data_dir, 3)
     before = items(system.data_dir / "store.db")
     system.launch()
-    assert system.wait_ended(READY_SECONDS) != 0
+    assert system.wait_ended(UPGRADE_SECONDS) != 0
     told = system.output()
     assert "inference cannot start" in told and "is again as it was before the upgrade (schema 3)" in told, told
     assert items(system.data_dir / "store.db") == before
