@@ -74,6 +74,8 @@ test-aws: setup-dev  ## the template, what `sam build` makes of it, the real run
 	@$(BIN)/python -m tests.integration.gateway.admission.engines || [ -z "$(SUITE_REQUIRED)" ]
 	@echo "test-aws: the tools (the first time cargo compiles for minutes)"  # before the tests, whose time is limited
 	@$(BIN)/python -m tests.aws.tools.install && $(BIN)/python -m tests.aws.runtime.tools || [ -z "$(SUITE_REQUIRED)" ]
+	@echo "test-aws: the builds"
+	@$(BIN)/python -m tests.aws.built && $(BIN)/python -m tests.aws.built arm64 || [ -z "$(SUITE_REQUIRED)" ]
 	@failed=0; \
 	STORE_ENGINE=dynamodb_local $(BIN)/python -m pytest $(STORE_SUITE) $(PYTEST_ARGS) || failed=1; \
 	SLUICE_E2E=emulator $(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS) || failed=1; \

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sluice.domain.usage.ledger import LedgerRecord
 from tests.chaos.load import Answers
 from tests.e2e.system import ROOT, System
 from tests.integration.gateway.admission.world import slow_client
+from tests.waiting import eventually
 
 ABANDONED_SECONDS = 40  # a lease's lifetime plus the time until the sweeper settles it
 
@@ -36,6 +38,17 @@ class Books:
 
     def grants(self) -> list[Grant]:
         return [grant_from(item) for item in self._all("grants")]
+
+    def held(self, account_id: str = "") -> set[tuple[str, int]]:
+        """The leases (request id, epoch) of requests that wait for a stopped model, and of dead processes. They last,
+        while what the model had answered before it was stopped is settled."""
+        seen = self._leases(account_id)
+        time.sleep(1)
+        return seen & self._leases(account_id)
+
+    def _leases(self, account_id: str) -> set[tuple[str, int]]:
+        grants = [grant for grant in self.grants() if account_id in ("", grant.account_id)]
+        return {(identifier, lease.epoch) for grant in grants for identifier, lease in grant.leases.items()}
 
     def ledger(self) -> list[LedgerRecord]:
         return [record_from(item) for item in self._all("ledger")]
@@ -76,7 +89,7 @@ def disagreements(ledger: list[LedgerRecord], grants: list[Grant], sums: dict[st
 
 def kill_group(system: System, name: str) -> int:
     """Kills the process and its children, because a gunicorn worker that lives on would clean up after its master."""
-    pid = system.pid(name)
+    pid: int = eventually(lambda: system.pids().get(name))  # it may be starting again, after another one's kill
     os.killpg(os.getpgid(pid), signal.SIGKILL)
     return pid
 

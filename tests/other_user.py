@@ -18,7 +18,7 @@ for what in sys.argv[2:]:
             print("opened")
             continue
         sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(5)
+        sock.settimeout(30)
         sock.connect(what)
         print("descriptors", len(socket.recv_fds(sock, 1, 1)[1]))
     except OSError as exc:

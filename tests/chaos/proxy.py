@@ -27,20 +27,24 @@ GARBAGE = "garbage"  # an answer that is not HTTP
 EMPTY = "empty"  # 200 with an empty body
 BLACKHOLE = "blackhole"  # accept the request and never answer
 SLOW = "slow"  # the store makes the write; delay its answer
-DRIBBLE = "dribble"  # send a byte now and then, for ever
+DRIBBLE = "dribble"  # send a byte now and then, which takes minutes
 LATE = "late"  # forward the request only after the caller has given up
 
 LATE_SECONDS = 2.5
+WITHHELD_SECONDS = 60.0
 SLOW_SECONDS = 0.3
 
 
 @dataclass
 class FaultProxy:
-    """`fault(operation)` names the fault of each request, one of the constants above. `seen` lists the requests."""
+    """`fault(operation)` names the fault of each request, one of the constants above. `seen` lists the requests.
+    `ended`: the faults that came to their end: the store answered a late request, or nobody gave up a withheld answer.
+    """
 
     upstream_port: int
     fault: Callable[[str], str] = field(default=lambda operation: PASS)
     seen: list[tuple[str, str]] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
     connections: int = 0
     port: int = 0
 
@@ -121,13 +125,17 @@ class FaultProxy:
             _reset(caller)
             return False
         if fault == BLACKHOLE:
-            return not self._over.wait(30)
+            if not self._over.wait(WITHHELD_SECONDS):
+                self.ended.append(fault)
+            return False
         if fault in OWN_ANSWERS:
             caller.sendall(OWN_ANSWERS[fault])
             return fault != GARBAGE
         if fault == LATE:
             self._over.wait(LATE_SECONDS)
         answer = self._asked(store, request)
+        if fault == LATE:
+            self.ended.append(fault)
         return self._answer(caller, fault, answer)
 
     def _asked(self, store: list[socket.socket], request: bytes) -> bytes:
@@ -153,6 +161,7 @@ class FaultProxy:
                 if self._over.wait(0.5):
                     return False
                 caller.sendall(answer[place : place + 1])
+            self.ended.append(fault)
             return True
         if fault == SLOW:
             time.sleep(SLOW_SECONDS)

@@ -1,6 +1,7 @@
 """A slow model server: it sends a token at intervals, counted as by the real one, until its caller disconnects."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,11 +23,13 @@ class Generation:
 
 @dataclass
 class SlowEngine:
-    """Sends `tokens` tokens of `token_bytes`, one every `every_seconds`."""
+    """Sends `tokens` tokens of `token_bytes`, one every `every_seconds`. `holds`: whether it waits before this token of
+    this generation, both counted from 0; it is asked again until it says no."""
 
     every_seconds: float = 0.02
     token_bytes: int = 4
     tokens: int = 400
+    holds: Callable[[int, int], bool] = field(default=lambda generation, token: False)
     generations: list[Generation] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -54,8 +57,11 @@ class SlowEngine:
             time.sleep(self.every_seconds)
 
     def _generate(self, write: Any, generation: Generation) -> None:
+        place = next(place for place, one in enumerate(self.generations) if one is generation)
         for number in range(self.tokens):
             self._pause()
+            while self.holds(place, number):
+                time.sleep(0.01)
             write(b": usage %d %d 0\ndata: %s\n\n" % (PROMPT_TOKENS, number + 1, chunk("x" * self.token_bytes)))
             generation.made = number + 1
         end = (chunk(None, "stop"), usage_chunk(PROMPT_TOKENS, self.tokens), b"[DONE]")

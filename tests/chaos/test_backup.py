@@ -24,7 +24,7 @@ from tests.e2e.system import ROOT, System
 from tests.rounds import rounds
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 
 BACKUPS = int(os.environ.get("SLUICE_BACKUPS", rounds(6, 2)))
 ACCOUNTS, CALLERS = 3, 2
@@ -43,8 +43,8 @@ def killed_store(system: System, *words: str) -> None:
     """A backup, during which the store is killed."""
     command = [str(Path(sys.executable).with_name("sluice")), *words]
     with subprocess.Popen(command, cwd=ROOT, env=system.environment, stderr=subprocess.PIPE, text=True) as process:
-        eventually(lambda: list((system.data_dir / "run" / "backup").glob("store.db*")), 60)
-        system.wait_restarted("store", kill_group(system, "store"), 60)
+        eventually(lambda: list((system.data_dir / "run" / "backup").glob("store.db*")), 120)
+        system.wait_restarted("store", kill_group(system, "store"), 120)
         told = process.communicate(timeout=300)[1]
     assert process.returncode == 0, told
 
@@ -85,7 +85,7 @@ def test_a_destroyed_machine_is_restored_as_it_was_under_load(
     model = os.getpgid(system.pid("inference"))
     load = Load(persons, CALLERS, 1).start()
     try:
-        system.wait_until(lambda: sum(one.count(200) for one in load.answers.values()) > 20, 60)
+        system.wait_until(lambda: sum(one.count(200) for one in load.answers.values()) > 20, 120)
         words = ("backup", "--to", str(backups), "--passphrase-file", str(secret), "--keep", str(BACKUPS))
         killed_store(system, *words)
         for name in ("relay", "worker"):  # so that a mail and a response wait
@@ -95,7 +95,7 @@ def test_a_destroyed_machine_is_restored_as_it_was_under_load(
         for _ in range(BACKUPS):
             assert "read it back" in sluice(system, *words)
         os.killpg(model, signal.SIGSTOP)  # so that requests certainly run at the moment of the last one
-        system.wait_until(lambda: any(grant.leases for grant in Books(system).grants()))
+        system.wait_until(lambda: any(grant.leases for grant in Books(system).grants()), 120)
         seen = {one: dict(answers.whole_tokens) for one, answers in load.answers.items()}
         assert "read it back" in sluice(system, *words)
     finally:
@@ -123,7 +123,7 @@ def test_a_destroyed_machine_is_restored_as_it_was_under_load(
     assert reader.openai.files.content(file_id).read() == TEA
     found = reader.openai.vector_stores.search(store_id, query="Where is our tea grown?").data
     assert "Darjeeling" in found[0].content[0].text
-    eventually(lambda: reader.openai.responses.retrieve(response.id).status == "completed", 60)
+    eventually(lambda: reader.openai.responses.retrieve(response.id).status == "completed", 180)
 
     books = settled(system, SWEEP_SECONDS)
     ledger = books.ledger()

@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from sluice.domain.usage.ledger import LedgerRecord
-from sluice.http.gateway.connection import WAIT_SECONDS
 from tests import gateway_process
 from tests.chaos.slow_engine import PROMPT_TOKENS, SlowEngine
 from tests.integration.gateway.admission.world import Account, Engine, running_engine
@@ -77,12 +76,9 @@ class Caller:
         with closing(sock):
             return b"".join(iter(lambda: sock.recv(65_536), b""))
 
-    def settled(self, seconds: float) -> LedgerRecord:
+    def settled(self) -> LedgerRecord:
         """The only record, as soon as nothing runs any more."""
-        until = time.monotonic() + seconds
-        while self.account.grant().leases or not self.account.records():
-            assert time.monotonic() < until, "the lease is still there"
-            time.sleep(0.05)
+        eventually(lambda: self.account.records() and not self.account.grant().leases, 120)
         (record,) = self.account.records()
         assert self.account.grant().period_tokens == record.total_tokens
         assert record.settled_by == "gateway"
@@ -97,7 +93,7 @@ class Caller:
 
 @pytest.fixture
 def caller(store: Engine, port: int, data_dir: Path, model: SlowEngine) -> Caller:
-    model.every_seconds, model.token_bytes, model.tokens = 0.02, 4, 400
+    model.every_seconds, model.token_bytes, model.tokens = 0.02, 4, 4000  # 80 s long
     model.generations.clear()
     return Caller(store, port, data_dir, model)
 
@@ -119,7 +115,7 @@ def test_a_caller_gone_at_token_5_stops_the_generation_and_is_charged_for_it(cal
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     sock.close()
 
-    record = caller.settled(25)
+    record = caller.settled()
 
     (generation,) = caller.model.generations
     assert (record.status, record.finish_reason, record.prompt_tokens) == (499, "cancelled", PROMPT_TOKENS)
@@ -129,7 +125,7 @@ def test_a_caller_gone_at_token_5_stops_the_generation_and_is_charged_for_it(cal
 
 
 def _stopped(caller: Caller, generation: Any) -> None:
-    """At most one more token is made after the one that found the caller gone, far from the end."""
+    """Far from the end, also on a busy machine: the model goes on while the gateway has no turn."""
     eventually(lambda: generation.ended)
     assert generation.ended == "gone"
     assert generation.made < caller.model.tokens // 4
@@ -140,7 +136,7 @@ def test_a_caller_of_a_plain_answer_that_goes_stops_the_generation_too(caller: C
     while not caller.model.generations or caller.model.generations[0].made < 5:
         time.sleep(0.01)
     sock.close()
-    record = caller.settled(25)
+    record = caller.settled()
     assert record.status == 499
     assert record.completion_tokens >= 5
     _stopped(caller, caller.model.generations[0])
@@ -153,7 +149,7 @@ def test_a_caller_that_stops_reading_is_disconnected(caller: Caller) -> None:
     sock = caller.send(stream=True, receive_bytes=4096)
     with closing(sock):
         _read_tokens(sock, 1)
-        record = caller.settled(WAIT_SECONDS + 10)
+        record = caller.settled()
         (generation,) = caller.model.generations
         assert (record.status, record.finish_reason) == (499, "cancelled")
         assert record.completion_tokens <= generation.made + 1
@@ -172,7 +168,7 @@ def test_a_slow_reader_gets_the_whole_answer_and_is_charged_once(caller: Caller)
     text = re.sub(rb"\r\n[0-9a-fA-F]+\r\n", b"", got)
     assert b"data: [DONE]" in got
     assert text.count(b"x") >= 400 * 2048
-    record = caller.settled(25)
+    record = caller.settled()
     assert (record.status, record.completion_tokens, record.finish_reason) == (200, 400, "stop")
     caller.next_is_answered()
 
@@ -188,8 +184,7 @@ def test_a_slow_reader_gets_the_whole_answer_and_is_charged_once(caller: Caller)
 def test_a_running_stream_ends_with_an_error_event_once_its_caller_is_refused(
     caller: Caller, change: dict[str, Any], code: bytes, status: int
 ) -> None:
-    caller.model.tokens = 4000  # 80 s long, so that only a checkpoint can end it
-    sock = caller.send(stream=True)
+    sock = caller.send(stream=True)  # so long that only a checkpoint can end it
     _read_tokens(sock, 5)
     caller.account.item = caller.account.raw()
     caller.account.write(**change)
@@ -198,7 +193,7 @@ def test_a_running_stream_ends_with_an_error_event_once_its_caller_is_refused(
     last = [line for line in rest.splitlines() if line.startswith(b"data:")][-1]
     assert code in last
     assert b"[DONE]" not in rest
-    record = caller.settled(25)
+    record = caller.settled()
     (generation,) = caller.model.generations
     assert record.status == status
     assert 5 <= record.completion_tokens <= generation.made + 1

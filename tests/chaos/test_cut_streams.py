@@ -77,7 +77,7 @@ def test_streams_cut_at_random_bytes_are_resumed_to_the_same_text_with_one_recor
         readers = list(pool.map(lambda place: Reader(person, place).read(), range(STREAMS)))
     for reader in readers:
         uncut = person.v1("GET", f"/v1/responses/{reader.response_id}?stream=true").content
-        assert reader.got == uncut.removeprefix(b": still working\n").removesuffix(END), f"seed {SEED}"
+        assert reader.got == uncut.replace(b": still working\n", b"").removesuffix(END), f"seed {SEED}"
     books = settled(system, SWEEP_SECONDS)
     records = Counter(record.request_id for record in books.ledger())
     assert records == Counter("req_" + reader.response_id[5:31].upper() for reader in readers)

@@ -19,7 +19,7 @@ from tests.e2e import people
 from tests.e2e.system import ROOT, System
 from tests.rounds import rounds
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 
 RUNS = rounds(90, 30)
 SEED = int(os.environ.get("SLUICE_KILL_SEED", str(random.SystemRandom().randrange(10**6))))
@@ -74,9 +74,9 @@ def test_a_queue_that_delivers_everything_twice_and_out_of_order_changes_nothing
         deliver_twice_and_out_of_order(queue, dice)
         assert len(list(queue.glob("*.json"))) == 2 * RUNS
     with second_of(worker, tmp_path / "second.log"):
-        system.wait_until(lambda: not list(queue.glob("*.json")), 120)
+        system.wait_until(lambda: not list(queue.glob("*.json")), 300)
         # A message is gone as soon as the other worker has seen that its run is being executed.
-        system.wait_until(lambda: all(patient.read(one)["status"] in ENDED for one in patient.sent), 120)
+        system.wait_until(lambda: all(patient.read(one)["status"] in ENDED for one in patient.sent), 300)
     ended = {response_id: patient.read(response_id) for response_id in patient.sent}
     assert {one["status"] for one in ended.values()} <= ENDED - {"failed"}, f"seed {SEED}"
 

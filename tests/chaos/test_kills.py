@@ -25,7 +25,7 @@ from tests.e2e import people
 from tests.e2e.system import NAMES, System
 from tests.rounds import rounds
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1800)]
 
 KILLS = int(os.environ.get("SLUICE_KILLS", rounds(3, 1)))
 SEED = int(os.environ.get("SLUICE_KILL_SEED", str(random.SystemRandom().randrange(10**6))))
@@ -37,7 +37,7 @@ def killed_while_asking(system: System) -> int:
     books, model = Books(system), os.getpgid(system.pid("inference"))
     os.killpg(model, signal.SIGSTOP)
     try:
-        system.wait_until(lambda: any(grant.leases for grant in books.grants()))
+        system.wait_until(books.held, 120)
         return kill_group(system, "app")
     finally:
         os.killpg(model, signal.SIGCONT)
@@ -52,8 +52,11 @@ def test_the_books_agree_after_kills_of_every_process_under_load(
     try:
         for name in dice.sample(NAMES * KILLS, len(NAMES) * KILLS):
             time.sleep(dice.uniform(0.2, 1.2))
-            system.wait_restarted(name, killed_while_asking(system) if name == "app" else kill_group(system, name), 60)
-        time.sleep(1)
+            system.wait_restarted(name, killed_while_asking(system) if name == "app" else kill_group(system, name), 120)
+        # The load was real: every kind of answer occurs.
+        books, own = Books(system), load.answers.values()
+        system.wait_until(lambda: sum(one.count(200) for one in own) > 20 * KILLS, 120)
+        system.wait_until(lambda: any(record.status == 499 for record in books.ledger()), 120)
     finally:
         load.stop()
 
@@ -64,10 +67,7 @@ def test_the_books_agree_after_kills_of_every_process_under_load(
         print(f"\n  {KILLS} kills each (seed {SEED}): {summary(all_answers, ledger)}")
 
     each_admitted_request_has_its_one_record(all_answers, ledger)
-    # The load was real: every kind of answer occurs.
-    assert sum(one.count(200) for one in all_answers) > 20 * KILLS
     assert any(record.settled_by == "sweeper" for record in ledger)
-    assert any(record.status == 499 for record in ledger)
     assert len(books.grants()) == ACCOUNTS
     assert disagreements(ledger, books.grants(), books.rolled_up()) == []
     assert "0 differences" in reconciled(system)

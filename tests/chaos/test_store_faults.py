@@ -2,13 +2,14 @@
 
 import random
 import threading
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 
-from sluice.adapters.aws.json_service import HOT
+from sluice.adapters.aws.access import Access
+from sluice.adapters.aws.json_service import DYNAMODB, HOT, JsonService
 from sluice.adapters.gateway.hot_store import DynamoHotStore
 from sluice.domain import errors
 from sluice.domain.gateway.leases import LEASE_MS
@@ -20,14 +21,18 @@ from tests.integration.gateway.admission.world import (
     DEFAULTS,
     NOW_MS,
     NOW_NS,
+    PREFIX,
+    REGION,
     Account,
     Engine,
     close,
+    credentials,
     hot_store,
     running_engine,
 )
 from tests.ports import free_port
 from tests.store_process import running_store
+from tests.waiting import eventually
 
 DEAD_MS = NOW_MS + LEASE_MS + 10_000
 BROKEN_ONCE = (
@@ -41,8 +46,6 @@ BROKEN_ONCE = (
     faults.SLOW,
 )
 BROKEN_FOR_LONG = (*BROKEN_ONCE[:-1], faults.REFUSE, faults.BLACKHOLE, faults.DRIBBLE)
-# All attempts together, and the one call that may be under way when the time is over.
-LONGEST_SECONDS = HOT.deadline_seconds + HOT.read_seconds + HOT.connect_seconds
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +68,16 @@ def store(proxy: FaultProxy) -> Iterator[DynamoHotStore]:
     close(through)
 
 
+@pytest.fixture
+def patient(proxy: FaultProxy) -> Iterator[DynamoHotStore]:
+    """The hot client with all its attempts, which waits for a busy machine: of faults that need no time-out."""
+    policy = replace(HOT, connect_seconds=60.0, read_seconds=60.0, deadline_seconds=120.0)
+    service = JsonService(DYNAMODB, policy, url=proxy.url, granted=Access(REGION, credentials()))
+    through = DynamoHotStore(service, PREFIX)
+    yield through
+    close(through)
+
+
 def _admit(store: DynamoHotStore, account: Account, tokens: int = 100) -> Admitted:
     return Admission(store, account.limits).admit(account.ask(tokens), NOW_NS)
 
@@ -77,13 +90,13 @@ def _warm(store: DynamoHotStore, account: Account) -> None:
 @pytest.mark.parametrize("warm", [False, True], ids=["new connection", "kept connection"])
 @pytest.mark.parametrize("fault", BROKEN_ONCE)
 def test_an_admission_that_meets_a_fault_is_charged_once(
-    engine: Engine, proxy: FaultProxy, store: DynamoHotStore, fault: str, warm: bool
+    engine: Engine, proxy: FaultProxy, patient: DynamoHotStore, fault: str, warm: bool
 ) -> None:
     account = engine.account()
     if warm:
-        _warm(store, account)
+        _warm(patient, account)
     proxy.once(fault, "UpdateItem")
-    admitted = _admit(store, account)
+    admitted = _admit(patient, account)
     grant = account.grant()
     assert (grant.period_tokens, list(grant.leases)) == (100, [admitted.request.request_id])
     assert grant.tat_tokens_ns == NOW_NS + admitted.lease.charged_tokens_ns
@@ -93,12 +106,12 @@ def test_an_admission_that_meets_a_fault_is_charged_once(
 @pytest.mark.parametrize("operation", ["PutItem", "UpdateItem"])
 @pytest.mark.parametrize("fault", BROKEN_ONCE)
 def test_a_settlement_that_meets_a_fault_is_made_once(
-    engine: Engine, proxy: FaultProxy, store: DynamoHotStore, fault: str, operation: str
+    engine: Engine, proxy: FaultProxy, patient: DynamoHotStore, fault: str, operation: str
 ) -> None:
     account = engine.account()
-    admitted = _admit(store, account)
+    admitted = _admit(patient, account)
     proxy.once(fault, operation)
-    record, _ = settle(store, account.id, admitted.request.request_id, admitted.lease, Outcome(200, 20, 30))
+    record, _ = settle(patient, account.id, admitted.request.request_id, admitted.lease, Outcome(200, 20, 30))
     assert account.records() == [record]
     assert (account.grant().leases, account.grant().period_tokens) == ({}, 50)
     assert account.grant().tat_tokens_ns == NOW_NS + admitted.lease.charged_tokens_ns // 2
@@ -112,10 +125,9 @@ def test_a_store_that_stays_broken_is_unavailable_in_time_and_recovers_alone(
     account = engine.account()
     _warm(store, account)
     proxy.always(fault)
-    started = time.monotonic()
     with pytest.raises(errors.StoreUnavailable):
         _admit(store, account)
-    assert time.monotonic() - started <= LONGEST_SECONDS + 1
+    assert not proxy.ended, "it gives up while the answer is still withheld"
 
     proxy.always(faults.PASS)
     _admit(store, account)
@@ -157,7 +169,7 @@ def test_a_request_the_store_sees_only_after_we_gave_up_is_not_charged_twice(
         settle(store, account.id, admitted.request.request_id, admitted.lease, Outcome(200, 20, 30))
     except errors.StoreUnavailable:
         pass  # giving up is allowed
-    time.sleep(faults.LATE_SECONDS)
+    eventually(lambda: faults.LATE in proxy.ended)
     for identifier, lease in account.grant().leases.items():
         settle_abandoned(store, account.id, identifier, lease)
     grant = account.grant()
@@ -166,14 +178,14 @@ def test_a_request_the_store_sees_only_after_we_gave_up_is_not_charged_twice(
 
 
 def test_under_load_through_a_bad_network_everything_adds_up(
-    engine: Engine, proxy: FaultProxy, store: DynamoHotStore
+    engine: Engine, proxy: FaultProxy, patient: DynamoHotStore
 ) -> None:
     """Every second call meets a fault. Each admitted request has a record, and the charge is the sum of the records."""
     account = engine.account(rpm=100_000, tpm=10_000_000, concurrency=1000)
     dice = random.Random(7)
     bad = (faults.CUT_BEFORE, faults.CUT_AFTER, faults.CUT_AMID, faults.THROTTLE, faults.FAIL)
     proxy.fault = lambda operation: dice.choice(bad) if operation != "connect" and dice.random() < 0.5 else faults.PASS
-    admission = Admission(store, account.limits)
+    admission = Admission(patient, account.limits)
     admitted_ids: list[str] = []
 
     def run() -> None:
@@ -185,7 +197,7 @@ def test_under_load_through_a_bad_network_everything_adds_up(
             admitted_ids.append(admitted.request.request_id)
             for _ in range(3):
                 try:
-                    settle(store, account.id, admitted.request.request_id, admitted.lease, Outcome(200, 20, 30))
+                    settle(patient, account.id, admitted.request.request_id, admitted.lease, Outcome(200, 20, 30))
                 except errors.StoreUnavailable:
                     continue
                 break
@@ -197,7 +209,7 @@ def test_under_load_through_a_bad_network_everything_adds_up(
         thread.join()
     proxy.always(faults.PASS)
     for identifier, lease in account.grant().leases.items():
-        settle_abandoned(store, account.id, identifier, lease)
+        settle_abandoned(patient, account.id, identifier, lease)
 
     records = account.records()
     assert len(admitted_ids) > 15
@@ -206,11 +218,12 @@ def test_under_load_through_a_bad_network_everything_adds_up(
     assert account.grant().period_tokens == sum(record.total_tokens for record in records)
 
 
-def test_connections_are_kept_and_a_restarted_store_is_found_again(engine: Engine, proxy: FaultProxy) -> None:
+def test_connections_are_kept_and_a_restarted_store_is_found_again(
+    engine: Engine, proxy: FaultProxy, patient: DynamoHotStore
+) -> None:
     account = engine.account()
-    store = hot_store(proxy.url)
     for _ in range(20):
-        store.grant(account.id)
+        patient.grant(account.id)
     assert proxy.connections == 1
 
     port = free_port()
@@ -225,4 +238,3 @@ def test_connections_are_kept_and_a_restarted_store_is_found_again(engine: Engin
         Engine("second", url).close()
         assert moved.grant("usr_nobody") is None
     close(moved)
-    close(store)

@@ -15,10 +15,10 @@ from tests.chaos import two_machines
 from tests.chaos.load import Load
 from tests.chaos.two_machines import RPM, SWEEP_SECONDS, Machines, at, command, kill_machine
 from tests.e2e.people import ask
-from tests.e2e.system import System
+from tests.e2e.system import READY_SECONDS, System
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 AT_ONCE = 100
 CALLERS = 3
 SECONDS_A_REQUEST = 60 / RPM
@@ -35,7 +35,8 @@ def test_of_a_hundred_requests_through_both_twenty_a_minute_are_admitted(machine
     sides = [at(system, person) for system in machines.both]
     began = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        answers = list(threads.map(lambda n: ask(sides[n % 2], "What is 3 + 4?", max_tokens=1), range(AT_ONCE)))
+        answers = [ask(side, "What is 3 + 4?", max_tokens=1) for side in sides]  # a slow one would find none left
+        answers += threads.map(lambda n: ask(sides[n % 2], "What is 3 + 4?", max_tokens=1), range(2, AT_ONCE))
     refilled = int((time.monotonic() - began) / SECONDS_A_REQUEST)
     statuses = [answer.status_code for answer in answers]
     assert set(statuses) == {200, 429}
@@ -71,7 +72,7 @@ def test_a_document_of_one_machine_is_found_at_the_other(machines: Machines) -> 
     def status() -> str:
         return str(here.v1("GET", f"/v1/vector_stores/{store['id']}/files/{file['id']}").json().get("status"))
 
-    eventually(lambda: time.sleep(4) or status() == "completed", 60)  # each look is one of twenty requests a minute
+    eventually(lambda: time.sleep(4) or status() == "completed", 180)  # each look is one of twenty requests a minute
     for person in (here, there):
         found = person.v1("POST", f"/v1/vector_stores/{store['id']}/search", json={"query": "green lantern"})
         assert "lantern" in found.json()["data"][0]["content"][0]["text"], found.text
@@ -96,7 +97,7 @@ def test_a_machine_with_other_keys_does_not_start(machines: Machines, tmp_path: 
     )
     try:
         stranger.launch()
-        assert stranger.wait_ended() != 0
+        assert stranger.wait_ended(READY_SECONDS) != 0
     finally:
         stranger.discard()
     assert "are not those of the other machines" in stranger.output() and "Traceback" not in stranger.output()
@@ -111,13 +112,13 @@ def test_a_machine_that_is_killed_under_load_loses_nothing(
         command(machines.other, "users", "limits", email, "--rpm", "100000")
     load = Load([here, there], CALLERS, random.SystemRandom().randrange(10**6)).start()
     try:
-        eventually(lambda: all(answers.count(200) >= 10 for answers in load.answers.values()), 60)
+        eventually(lambda: all(answers.count(200) >= 10 for answers in load.answers.values()), 120)
         books = Books(machines.other)
         os.killpg(os.getpgid(machines.one.pid("inference")), signal.SIGSTOP)  # so that requests certainly run
-        eventually(lambda: any(one.leases for one in books.grants() if one.account_id == ids[here.email]))
+        eventually(lambda: books.held(ids[here.email]))
         kill_machine(machines.one)
         before = load.answers[there.email].count(200)
-        eventually(lambda: load.answers[there.email].count(200) >= before + 10, 60)
+        eventually(lambda: load.answers[there.email].count(200) >= before + 10, 120)
     finally:
         load.stop()
     books = settled(machines.other, SWEEP_SECONDS)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def command(system: System, *words: str) -> str:
     """The output of `sluice` with these words, on that machine."""
     sluice = Path(sys.executable).with_name("sluice")
     done = subprocess.run(
-        [sluice, *words], cwd=ROOT, env=system.environment, capture_output=True, text=True, timeout=120
+        [sluice, *words], cwd=ROOT, env=system.environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -73,13 +73,13 @@ def running_store_command(folder: Path) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
 
 
 def _answers(port: int) -> bool:
     try:
         return requests.get(f"http://127.0.0.1:{port}/", timeout=2).status_code > 0
-    except requests.ConnectionError:
+    except requests.RequestException:  # also one that is late
         return False
 
 
@@ -109,6 +109,8 @@ def kill_machine(system: System) -> None:
     """Every process at once, by SIGKILL, as when its power is cut."""
     pids = [recorded(system.data_dir / "run", name) for name in ("supervisor", *NAMES)]
     assert system.process is not None
-    for pid in (system.process.pid, *filter(None, pids)):
-        os.killpg(os.getpgid(pid), signal.SIGKILL)
+    groups = [os.getpgid(pid) for pid in (system.process.pid, *filter(None, pids))]
+    for group in groups:
+        with suppress(ProcessLookupError):  # it ends with the supervisor, sooner than by this
+            os.killpg(group, signal.SIGKILL)
     system.process.wait()

@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +36,9 @@ def killed_over_an_answer(deployment: Deployment, model: Server) -> Killed:
     account_id = person.call("GET", "/account").json()["id"]
     with _stopped(model), ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(ask, person, "What is 3 + 4?")
-        deployment.wait_until(lambda: bool(leases(deployment, account_id)), 30, "an admitted request")
+        deployment.wait_until(lambda: bool(leases(deployment, account_id)), 120, "an admitted request")
         (request_id,) = leases(deployment, account_id)
-        for pid in gateways(deployment):
-            os.kill(pid, signal.SIGKILL)
+        kill_all(gateways(deployment))
         answer = waiting.result()
     return Killed(person, account_id, request_id, answer)
 
@@ -48,6 +47,12 @@ def leases(deployment: Deployment, account_id: str) -> set[str]:
     """The request ids of the leases in the account's grant."""
     (grant,) = deployment.items("GrantsTable", account_id=account_id)
     return {f"req_{key.removeprefix('req_')}" for key in grant["leases"]["M"]}
+
+
+def kill_all(pids: list[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):  # it has ended with one that was killed before
+            os.kill(pid, signal.SIGKILL)
 
 
 def gateways(deployment: Deployment) -> list[int]:
@@ -117,7 +122,7 @@ def registered_while_ses_refuses(deployment: Deployment) -> str:
         ses.delete_email_identity(EmailIdentity=MAIL_DOMAIN)
         older.delete_identity(Identity=MAIL_DOMAIN)  # each of the emulator's two APIs has its store
         address = register(deployment.base_url)
-        deployment.wait_until(lambda: put_back(deployment, address), 60, "a mail that was refused")
+        deployment.wait_until(lambda: put_back(deployment, address), 180, "a mail that was refused")
         ses.create_email_identity(EmailIdentity=MAIL_DOMAIN)
     assert not deployment.sent_to(address)
     return address

@@ -19,7 +19,7 @@ def sluice(emulator: Emulator, *words: str, typed: str = "", **variables: str) -
         env=clean | emulator.keys | variables,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -19,7 +19,7 @@ NAME = "sluice"
 STAGE = "live"
 MAIL_DOMAIN = "sluice.test"
 SENDER = f"no-reply@{MAIL_DOMAIN}"
-MAIL_SECONDS = 60.0  # the first mail waits for the mailer's first start
+MAIL_SECONDS = 120.0  # the first mail waits for the mailer's first start
 
 
 EVENT_BUS = "sluice-events"

@@ -20,7 +20,7 @@ from tests.aws.emulator.server import Emulator
 from tests.aws.tools.install import install
 from tests.e2e.place import own_environment
 
-SECONDS = 240
+SECONDS = 600
 
 
 class Owner(Machine):

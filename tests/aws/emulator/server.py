@@ -23,7 +23,7 @@ from tests.aws.tools.install import install
 from tests.ports import free_port
 
 PROGRAM = Path(__file__).with_name("program.py")
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 REGION = "us-east-1"
 # The deployer is the account itself; functions get keys of their roles, and ministack enforces their policies.
 ROOT_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
@@ -55,7 +55,7 @@ class Emulator:
 
     def sent_to(self, address: str) -> list[dict[str, Any]]:
         """The mails that SES got for this address, oldest first."""
-        with urllib.request.urlopen(f"{self.url}/_ministack/ses/messages", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/_ministack/ses/messages", timeout=60) as answer:
             told = json.load(answer)["messages"]
         return [mail for mails in told.values() for mail in mails if address in mail["To"]]
 

@@ -6,7 +6,7 @@ from tests.aws.emulator.accidents import Killed, put_back
 from tests.aws.emulator.deployment import Deployment
 from tests.e2e.people import ask
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_the_caller_of_a_killed_gateway_gets_a_502_without_a_traceback(killed: Killed) -> None:

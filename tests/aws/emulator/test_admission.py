@@ -9,7 +9,7 @@ from tests.aws.emulator.people import limit, newcomer, with_api_token
 from tests.aws.emulator.together import together, warmed_up
 from tests.e2e.people import Person, ask
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 CALLERS = 8
 LIMIT = 3  # requests a minute, so one more is allowed after twenty seconds
 

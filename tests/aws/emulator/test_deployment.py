@@ -14,7 +14,7 @@ from sluice.adapters.aws.tables import definition, expiry
 from tests.aws.emulator.deployment import Deployment
 from tests.e2e.people import Person
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 ROLE = "FunctionRole"
 
 

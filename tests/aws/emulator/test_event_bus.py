@@ -57,7 +57,7 @@ def test_what_happens_to_an_account_reaches_who_listens_on_the_bus(deployment: D
                 heard[one["detail-type"]] = one
         return heard.keys() >= {"AccountRegistered", "AccountVerified", "TokenIssued", "TokenRevoked"}
 
-    deployment.wait_until(all_heard, 90, "four events")
+    deployment.wait_until(all_heard, 180, "four events")
     assert {one["source"] for one in heard.values()} == {SOURCE}
     assert heard["TokenRevoked"]["detail"]["token_id"] == person.token_id
     assert person.email not in str(heard)
@@ -78,7 +78,7 @@ def test_one_call_takes_ten_events_and_what_is_not_taken_is_an_error(
         heard.update(one["detail"]["id"] for one in listener.heard() if one["detail"]["account_id"] == "usr_ten")
         return heard == {one.id for one in events[:10]}
 
-    deployment.wait_until(all_heard, 30, "ten events")
+    deployment.wait_until(all_heard, 120, "ten events")
     with pytest.raises(StoreUnavailable):
         bus.publish(events)
     bus._client.close()

@@ -10,7 +10,7 @@ import requests
 from tests.aws.emulator.deployment import Deployment
 from tests.e2e.people import PASSWORD, Person, post
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 MIB = 1024 * 1024
 JSON = {"Content-Type": "application/json"}
 # The same mistakes on a function behind apig-wsgi and on one behind the Web Adapter.

@@ -22,7 +22,7 @@ from tests.e2e.people import Person, ask, newcomer
 from tests.integration.inference.server import Server
 from tests.integration.infra.migrate import old_store
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 NAME, PREFIX, KEYS, DOMAIN = "older", "older-", "/older", "older.test"
 REFUSED = {  # by the emulator, after the functions were changed
     "Type": "AWS::CloudWatch::Alarm",

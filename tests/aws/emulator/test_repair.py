@@ -14,7 +14,7 @@ from tests.aws.emulator.packages import known
 from tests.aws.emulator.server import Emulator
 
 NAME, PREFIX = "again-data", "again-"
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

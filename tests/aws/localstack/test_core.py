@@ -37,7 +37,7 @@ def python() -> Path:
 
 def test_localstacks_parser_reads_the_templates_as_we_do(python: Path) -> None:
     words = [python, "-c", PARSE, *TEMPLATES]
-    done = subprocess.run(words, cwd=building.ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(words, cwd=building.ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     for name, told in json.loads(done.stdout).items():
         assert told == read(building.ROOT / name), name

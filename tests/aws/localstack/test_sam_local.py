@@ -19,6 +19,6 @@ def test_sam_takes_the_words_the_template_and_the_event(function: str, tmp_path:
     words[0], words[words.index("--template") + 1] = str(install("sam")), str(template)
     environment = os.environ | {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1"}
     environment |= {"DOCKER_HOST": f"unix://{tmp_path}/no-engine"}  # also where there is one, so that nothing starts
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 1
     assert "requires a container runtime" in done.stderr, done.stderr

@@ -55,7 +55,7 @@ def ask(folder: Path, handler: str, event: dict[str, Any], environment: dict[str
         input=json.dumps(event),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         cwd="/",
         env=environment,
         check=False,

@@ -19,7 +19,7 @@ print(json.dumps(sorted(exclude_paths(".", patterns, dockerfile="functions/infer
 
 def test_the_context_of_the_image_holds_what_it_copies_and_nothing_else() -> None:
     python = install("sam").with_name("python")
-    done = subprocess.run([python, "-c", LIST], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([python, "-c", LIST], cwd=ROOT, capture_output=True, text=True, timeout=240, check=True)
     sent = {Path(path) for path in json.loads(done.stdout) if (ROOT / path).is_file()}
     allowed = ("functions/inference/", "infra/setup/", "model/", "models/", ".dockerignore")
     assert [str(path) for path in sent if not str(path).startswith(allowed)] == []

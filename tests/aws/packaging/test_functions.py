@@ -64,7 +64,7 @@ def ask(build: Path, name: str, event: dict[str, Any], environment: dict[str, st
         input=json.dumps(event),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         cwd="/",
         env=environment | {"SLUICE_SERVICE": variables["SLUICE_SERVICE"]},
         check=False,

@@ -31,7 +31,7 @@ def read_by_sam(words: list[str]) -> dict[str, str]:
     python = install.install("sam").with_name("python")
     told = json.dumps(["--config-file", str(CONFIG), "--template-file", str(built.ROOT / "template.yaml"), *words])
     done = subprocess.run(
-        [python, "-c", READ], input=told, text=True, capture_output=True, env=built.environment(), timeout=60
+        [python, "-c", READ], input=told, text=True, capture_output=True, env=built.environment(), timeout=240
     )
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -49,5 +49,7 @@ def test_without_quotation_marks_values_would_be_cut() -> None:
 
 def test_sam_knows_the_option_that_builds_the_image_with_buildkit() -> None:
     sam = install.install("sam")
-    done = subprocess.run([sam, "build", "--help"], text=True, capture_output=True, env=built.environment(), timeout=60)
+    done = subprocess.run(
+        [sam, "build", "--help"], text=True, capture_output=True, env=built.environment(), timeout=240
+    )
     assert "--use-buildkit" in done.stdout

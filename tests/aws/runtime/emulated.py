@@ -16,8 +16,8 @@ from tests.aws.runtime.processes import running
 from tests.aws.runtime.town import Town
 from tests.ports import free_port
 
-START_SECONDS = 20.0
-ANSWER_SECONDS = 40.0
+START_SECONDS = 60.0
+ANSWER_SECONDS = 120.0
 PATH = "/2015-03-31/functions/function/invocations"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-GONE_SECONDS = 5.0
+GONE_SECONDS = 60.0
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 END_OF_HEAD = b"\0" * 8
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:gateway"
 

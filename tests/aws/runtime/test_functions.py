@@ -16,6 +16,7 @@ from tests.aws.runtime.events import SCHEDULE_EVENT, api_event, stream_event, ur
 from tests.aws.runtime.town import Person, Town
 from tests.aws.runtime.variables import zipped
 from tests.integration.accounts.world import PASSWORD
+from tests.waiting import eventually
 
 Start = Callable[..., Emulated]
 
@@ -193,7 +194,9 @@ def test_a_warm_environment_keeps_no_data_of_earlier_callers(start: Start, town:
     nobody = function(api_event("GET", "/account"))
     assert nobody["statusCode"] == 401 and "Set-Cookie" not in nobody["multiValueHeaders"]
     assert body(function(api_event("GET", "/account", **other.logged_in)))["email"] == other.email
-    ids = re.findall(r'"message": "answered", "request_id": "(\w+)"', function.log())
+    logged = lambda: re.findall(r'"message": "answered", "request_id": "(\w+)"', function.log())  # noqa: E731
+    eventually(lambda: len(logged()) >= 3)
+    ids = logged()
     assert len(ids) == len(set(ids)) == 3
 
 
@@ -201,6 +204,7 @@ def test_the_log_has_the_requests_id_and_no_secret(start: Start, person: Person)
     function = start("AccountsFunction")
     first = function(api_event("GET", "/account", **person.logged_in))
     function(post("/auth/login", {"email": person.email, "password": "wrong wrong wrong"}))
+    eventually(lambda: function.log().count("REPORT RequestId") >= 2)
     log = function.log()
     assert person.session not in log and "wrong wrong wrong" not in log
     assert first["multiValueHeaders"]["x-request-id"][0] not in ("", None)

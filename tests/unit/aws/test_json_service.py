@@ -1,15 +1,17 @@
 """The small client: it signs like botocore, and finds its credentials and region."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from sluice.adapters.aws import signing
+from sluice.adapters.aws import json_service, signing
 from sluice.adapters.aws.access import Access, Frozen, access
-from sluice.adapters.aws.json_service import DYNAMODB, SSM, JsonService, Service, Unanswered, _json
+from sluice.adapters.aws.json_service import DYNAMODB, HOT, SSM, JsonService, Service, Unanswered, _json
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 
@@ -64,3 +66,26 @@ def test_without_credentials_the_call_fails_as_unanswered(monkeypatch: pytest.Mo
     service = JsonService(DYNAMODB, url="http://127.0.0.1:9", sleep=lambda seconds: None)
     with pytest.raises(Unanswered, match="NoCredentials"):
         service.call("ListTables", {})
+
+
+@pytest.mark.parametrize(("silent", "attempts"), [(False, HOT.attempts), (True, 2)], ids=["refuses", "says nothing"])
+def test_a_hot_call_ends_with_the_call_that_was_under_way_at_its_deadline(
+    monkeypatch: pytest.MonkeyPatch, silent: bool, attempts: int
+) -> None:
+    now_s, begun_s = 0.0, list[float]()
+
+    def passes(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    def unanswered(pool: Any, head: bytes, body: bytes, seconds: float, **options: Any) -> Any:
+        begun_s.append(now_s)
+        passes(seconds if silent else 0)
+        raise TimeoutError
+
+    monkeypatch.setattr(json_service, "time", SimpleNamespace(monotonic=lambda: now_s))
+    monkeypatch.setattr(json_service, "exchange", unanswered)
+    granted = Access("eu-west-1", Frozen("AKID", "secret", None))
+    with pytest.raises(Unanswered):
+        JsonService(DYNAMODB, HOT, url="http://h", granted=granted, sleep=passes).call("GetItem", {})
+    assert len(begun_s) == attempts and begun_s[-1] <= HOT.deadline_seconds
