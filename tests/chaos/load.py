@@ -49,7 +49,7 @@ class Load:
     def stop(self) -> None:
         self._over.set()
         for thread in self._threads:
-            thread.join(90)
+            thread.join(300)
             assert not thread.is_alive(), "a caller still waits for its answer"
 
     def _call(self, person: Person, dice: random.Random) -> None:

@@ -84,7 +84,7 @@ class Callers:
     def stop(self) -> None:
         self._over.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(300)
             assert not thread.is_alive(), "a caller still waits for its answer"
 
     def _call(self, number: int) -> None:

@@ -170,7 +170,7 @@ def test_of_killed_and_repeated_requests_each_key_has_one_record(
 
         def first(key: str) -> None:
             try:
-                answer = requests.post(url, json=BODY, headers={**headers, "Idempotency-Key": key}, timeout=30)
+                answer = requests.post(url, json=BODY, headers={**headers, "Idempotency-Key": key}, timeout=120)
                 ended[key] = answer.status_code
             except requests.RequestException:
                 return
