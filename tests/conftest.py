@@ -5,7 +5,7 @@ import os
 import secrets
 import sys
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -99,13 +99,15 @@ def store_clients(store_endpoint: str) -> Iterator[tuple["DynamoDBClient", "Json
     """botocore's client for what tests look at, and the small one, which makes their tables."""
     from botocore.session import get_session
 
-    from sluice.adapters.aws.json_service import DYNAMODB, JsonService
+    from sluice.adapters.aws.json_service import DYNAMODB, ORDINARY, JsonService
 
+    # A second attempt to make a table is refused, so a busy store is waited for.
+    patient = replace(ORDINARY, connect_seconds=60.0, read_seconds=60.0)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in aws_environment(store_endpoint).items():
             patch.setenv(name, value)
         client = get_session().create_client("dynamodb", endpoint_url=store_endpoint)
-        service = JsonService(DYNAMODB, url=store_endpoint)
+        service = JsonService(DYNAMODB, patient, url=store_endpoint)
     yield client, service  # type: ignore[misc]
     client.close()
     service.close()
