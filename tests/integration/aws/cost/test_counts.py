@@ -86,6 +86,7 @@ def counted(person: Person, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         metering.handler({"Records": [stream_record(record) for record in more]}, None)
     found["metering_of_25"] = meter.told()
 
+    forget_mails(person)
     sweep(), sweep()
     with metered(prefix, monkeypatch) as meter:
         sweep()
@@ -133,6 +134,13 @@ def stored(person: Person, run_id: str) -> dict[str, int]:
         item = person.store.client.get_item(TableName=person.store.prefix + table, Key=key, ConsistentRead=True)["Item"]
         sizes[table] = item_bytes(item)
     return sizes
+
+
+def forget_mails(person: Person) -> None:
+    """Nobody sends them here, and where the test takes seconds the sweep finds them late."""
+    table = person.store.prefix + "mails"
+    for item in person.store.client.scan(TableName=table)["Items"]:
+        person.store.client.delete_item(TableName=table, Key={"mail_id": item["mail_id"]})
 
 
 def sweep() -> None:
