@@ -12,7 +12,7 @@ from infra.setup.store import binary
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from sluice.domain.tokens import MOST_TOKENS, ApiToken
 from sluice.services.gateway.stored_responses import MOST_RESPONSES
 
 DAY_S = 24 * 3600
+HOUR_MS = 3_600_000  # by which rows are older than what was made before them, however long ago
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,14 @@ def _documents(amounts: Amounts, now_ms: int) -> Iterator[dict[str, Any]]:
 def _sessions(account_id: str, count: int, now_ms: int) -> Iterator[dict[str, Any]]:
     for place in range(count):
         made = Session(
-            random_id("ses_"), account_id, "0" * 64, 0, now_ms - 1_000 - place, now_ms + DAY_S * 1000, "Firefox"
+            random_id("ses_"), account_id, "0" * 64, 0, now_ms - HOUR_MS - place, now_ms + DAY_S * 1000, "Firefox"
         )
         yield {**asdict(made), "ttl_s": made.expires_ms // 1000}
 
 
 def _tokens(account_id: str, count: int, now_ms: int) -> Iterator[dict[str, Any]]:
     for place in range(count):
-        then_ms = now_ms - 1_000 - place
+        then_ms = now_ms - HOUR_MS - place
         row = ApiToken(
             account_id, random_id("tok_"), "laptop", "abcdef", ("inference",), then_ms, then_ms, None, then_ms
         )

@@ -93,12 +93,24 @@ def test_a_stopped_answer_is_kept_as_far_as_it_came(person: Person) -> None:
     stop(person, chat)  # nothing is running
 
 
-def follow(person: Person, chat: str, after: int = -1) -> str:
-    answer = person.call("GET", f"/chats/{chat}/answer?starting_after={after}")
+def follow(person: Person, chat: str, followed: threading.Event) -> str:
+    """Sets `followed` once it is."""
+    answer = person.call("GET", f"/chats/{chat}/answer?starting_after=-1")
     assert answer.status_code == 200, answer.text
+    followed.set()
     told = answer.text
     answer.close()
     return told
+
+
+def pause(seconds: float, followed: threading.Event) -> Any:
+    """A step of the model, from the moment on when somebody follows its answer."""
+
+    def step() -> None:
+        assert followed.wait(60)
+        time.sleep(seconds)
+
+    return step
 
 
 def text_of(told: str) -> str:
@@ -109,12 +121,13 @@ def text_of(told: str) -> str:
 def test_a_second_window_follows_an_answer_from_its_beginning_or_from_an_event_on(person: Person) -> None:
     chat = begin(person)
     assert person.call("GET", f"/chats/{chat}/answer").status_code == 404
-    slow: list[Any] = [each for part in range(8) for each in (chunk(f"part{part} "), lambda: time.sleep(0.4))]
+    followed = threading.Event()
+    slow: list[Any] = [each for part in range(8) for each in (chunk(f"part{part} "), pause(0.4, followed))]
     person.script(*slow, chunk(None, "stop"), usage_chunk(10, 8))
     answer = start(person, chat)
     reader = threading.Thread(target=answer.get_data)
     reader.start()
-    told = follow(person, chat)
+    told = follow(person, chat, followed)
     reader.join()
     whole = kept(person, chat)[1][1]
     assert told.endswith("data: [DONE]\n\n") and text_of(told).startswith("part0 part1 ")
@@ -124,11 +137,12 @@ def test_a_second_window_follows_an_answer_from_its_beginning_or_from_an_event_o
 def test_where_no_content_is_kept_a_follower_gets_only_the_end(person: Person) -> None:
     assert person.call("PATCH", "/account", json={"store_content": False}).status_code == 200
     chat = begin(person)
-    person.script(chunk("Pa"), lambda: time.sleep(1.5), chunk("ris"), lambda: time.sleep(1), *ANSWER[2:])  # type: ignore[arg-type]
+    followed = threading.Event()
+    person.script(chunk("Pa"), pause(1.5, followed), chunk("ris"), pause(1.0, followed), *ANSWER[2:])
     answer = start(person, chat)
     reader = threading.Thread(target=answer.get_data)
     reader.start()
-    assert text_of(follow(person, chat)) == ""
+    assert text_of(follow(person, chat, followed)) == ""
     reader.join()
     assert not list((settings.common().data_dir / "documents").rglob("runs/*"))
 

@@ -51,22 +51,22 @@ class Server:
         return [json.loads(block.split("data: ", 1)[1]) for block in blocks[:-1] if "data: " in block]
 
     def health(self) -> dict[str, Any]:
-        found: dict[str, Any] = requests.get(self.url + "/healthz", timeout=10).json()
+        found: dict[str, Any] = requests.get(self.url + "/healthz", timeout=60).json()
         return found
 
     def models(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = requests.get(self.url + "/v1/models", timeout=10).json()["data"]
+        found: list[dict[str, Any]] = requests.get(self.url + "/v1/models", timeout=60).json()["data"]
         return found
 
     def states(self) -> dict[str, str]:
         """Which models are loaded."""
         return {model["id"]: model["state"] for model in self.health()["models"]}
 
-    def wait_idle(self, within_s: float = 10.0) -> float:
+    def wait_idle(self, within_s: float = 60.0) -> float:
         """Seconds until no slot is taken and nothing waits."""
         return self.wait_for(0, within_s)
 
-    def wait_for(self, requests: int, within_s: float = 10.0) -> float:
+    def wait_for(self, requests: int, within_s: float = 60.0) -> float:
         """Seconds until so many requests run or wait."""
         began = time.monotonic()
         while time.monotonic() < began + within_s:
@@ -98,13 +98,13 @@ def running(folder: Path, **environment: str) -> Iterator[Server]:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            process.wait(40)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
-def wait_ready(server: Server, log: Path, within_s: float = 60.0) -> None:
+def wait_ready(server: Server, log: Path, within_s: float = 120.0) -> None:
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         assert server.process.poll() is None, log.read_text()

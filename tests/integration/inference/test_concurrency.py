@@ -63,14 +63,14 @@ def test_cancellations_and_long_prompts_do_not_change_other_answers(server: Serv
         got = list(pool.map(lambda q: answer(server, q, "many"), QUESTIONS * 2))
         stop.set()
         for future in noise:
-            future.result(30)
+            future.result()
     assert got == [alone[question] for question in QUESTIONS * 2]
     server.wait_idle()
 
 
 def raw_request(server: Server, fields: dict[str, Any]) -> socket.socket:
     host, port = server.url.removeprefix("http://").split(":")
-    connection = socket.create_connection((host, int(port)), timeout=10)
+    connection = socket.create_connection((host, int(port)), timeout=60)
     payload = json.dumps(fields).encode()
     head = (
         f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
@@ -103,7 +103,7 @@ def end_forbidden() -> dict[str, float]:
 
 def test_incomplete_requests_do_not_block_others(server: Server, alone: dict[str, str]) -> None:
     host, port = server.url.removeprefix("http://").split(":")
-    silent = [socket.create_connection((host, int(port)), timeout=10) for _ in range(60)]
+    silent = [socket.create_connection((host, int(port)), timeout=60) for _ in range(60)]
     for connection in silent[:20]:
         connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Le")
     try:
@@ -126,6 +126,7 @@ def test_embeddings_of_one_account_do_not_delay_another_accounts(server: Server)
     with ThreadPoolExecutor(4) as pool:
         many = [pool.submit(embed, "account-1", 60, call) for call in range(3)]
         time.sleep(0.2)  # the first runs, the others wait
+        before = len(order)  # on a busy machine more than the first may have ended meanwhile
         one = pool.submit(embed, "account-2", 1)
         assert [done.result() for done in [*many, one]] == [200] * 4
-    assert order.index("account-2") < 2, order
+    assert order.index("account-2") - before < 2, order

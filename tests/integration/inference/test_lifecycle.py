@@ -21,6 +21,7 @@ import requests
 from functions.inference.models.catalogue import DEFAULT_EMBEDDING_MODEL
 from tests.integration.inference.server import ROOT, Server, launch, running
 from tests.ports import free_port
+from tests.waiting import eventually
 
 DEMO = ROOT / "model" / "demo-model-q8_0.gguf"
 MINILM = ROOT / "model" / "all-minilm-l6-v2-q8_0.gguf"
@@ -55,7 +56,7 @@ def test_a_file_without_a_chat_template_completes_text_and_refuses_to_chat(tmp_p
     key = b"tokenizer.chat_template"
     path = garbled(tmp_path / "base.gguf", DEMO.read_bytes().index(key), key.upper())
     with running(tmp_path, SLUICE_MODEL=str(path)) as server:
-        model = requests.get(f"{server.url}/v1/models", timeout=10).json()["data"][0]
+        model = requests.get(f"{server.url}/v1/models", timeout=60).json()["data"][0]
         assert (model["id"], model["capabilities"]) == ("base", ["completions"])
         assert server.post("/v1/completions", {"model": "base", "prompt": "Count", "max_tokens": 2}).status_code == 200
         for where in (CHAT, "/tokenize"):
@@ -116,7 +117,7 @@ def test_a_file_that_is_not_what_it_is_used_for_is_said_to_be_so(tmp_path: Path)
 def test_an_embedding_model_given_by_path_makes_vectors(tmp_path: Path) -> None:
     path = shutil.copy(MINILM, tmp_path / "Mine.gguf")
     with running(tmp_path, SLUICE_INFERENCE_EMBEDDINGS_MODEL=str(path)) as server:
-        rows = requests.get(server.url + "/v1/models", timeout=10).json()["data"]
+        rows = requests.get(server.url + "/v1/models", timeout=60).json()["data"]
         row = next(one for one in rows if one["id"] == "mine")
         assert row["capabilities"] == ["embeddings"] and row["embedding"]["dimensions"] == 384
         answer = server.post("/v1/embeddings", {"model": "mine", "input": "tea"}).json()
@@ -129,7 +130,7 @@ def test_a_model_that_does_not_fit_the_budget_is_refused(tmp_path: Path) -> None
 
 def test_an_invalid_setting_is_named(tmp_path: Path) -> None:
     process = launch(tmp_path / "log", free_port(), SLUICE_INFERENCE_SLOTS="many")
-    assert process.wait(30) == 1
+    assert process.wait(60) == 1
     log = (tmp_path / "log").read_text()
     assert "slots" in log.lower()
     assert "Traceback" not in log
@@ -138,7 +139,7 @@ def test_an_invalid_setting_is_named(tmp_path: Path) -> None:
 def test_a_model_given_by_path_is_served_under_the_files_name(tmp_path: Path) -> None:
     shutil.copy(DEMO, tmp_path / "My Own.gguf")
     with running(tmp_path, SLUICE_MODEL=str(tmp_path / "My Own.gguf")) as server:
-        models = requests.get(server.url + "/v1/models", timeout=10).json()["data"]
+        models = requests.get(server.url + "/v1/models", timeout=60).json()["data"]
         assert [model["id"] for model in models] == ["my-own", DEFAULT_EMBEDDING_MODEL]
         answer = server.post(CHAT, body(model="my-own", temperature=0)).json()
         assert answer["choices"][0]["message"]["content"] == "7"
@@ -156,14 +157,14 @@ def test_a_lazy_server_loads_at_the_first_request(tmp_path: Path) -> None:
 def test_a_full_queue_is_503_with_retry_after_and_the_server_recovers(tmp_path: Path) -> None:
     with running(tmp_path, SLUICE_INFERENCE_SLOTS="1", SLUICE_INFERENCE_QUEUE_SIZE="2") as server:
         responses: list[requests.Response] = []
-        threads = [
-            threading.Thread(
-                target=lambda n=n: responses.append(
-                    server.post(CHAT, body(**SLOW), headers={"x-sluice-account": f"a{n}"})
-                )
-            )
-            for n in range(12)
-        ]
+        until = time.monotonic() + 60
+
+        def ask(account: str) -> None:
+            """Until one is refused: a busy machine may start the threads one after another's answer."""
+            while time.monotonic() < until and all(response.status_code == 200 for response in responses):
+                responses.append(server.post(CHAT, body(**SLOW), headers={"x-sluice-account": account}))
+
+        threads = [threading.Thread(target=ask, args=(f"a{n}",)) for n in range(12)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -179,9 +180,15 @@ def test_a_full_queue_is_503_with_retry_after_and_the_server_recovers(tmp_path: 
 
 def test_waiting_too_long_ends_the_stream_with_an_overload_event(tmp_path: Path) -> None:
     with running(tmp_path, SLUICE_INFERENCE_SLOTS="1", SLUICE_INFERENCE_QUEUE_WAIT_MS="1") as server:
-        hog = threading.Thread(target=lambda: [server.post(CHAT, body(**SLOW)) for _ in range(3)])
+        errors: list[dict[str, Any]] = []
+        until = time.monotonic() + 60
+
+        def hold() -> None:
+            while not errors and time.monotonic() < until:
+                server.post(CHAT, body(**SLOW))
+
+        hog = threading.Thread(target=hold)
         hog.start()
-        errors = []
         while hog.is_alive() and not errors:
             last = server.events(CHAT, body(), **{"x-sluice-account": "b"})[-1]
             if last != "data: [DONE]":
@@ -202,7 +209,7 @@ def test_clients_that_never_read_are_disconnected_and_free_their_threads(tmp_pat
     with running(tmp_path, **few) as server:  # 28 threads in all
         for number in range(36):
             lazy.append(never_reading(server, body(**SLOW, stream=True, logprobs=True, top_logprobs=20)))
-            server.wait_idle(30)
+            server.wait_idle()
             if number % 6 == 5:
                 assert server.says("What is 3 + 4?") == "7"
         for connection in lazy:
@@ -214,11 +221,11 @@ def never_reading(server: Server, fields: dict[str, Any]) -> socket.socket:
     host, port = server.url.removeprefix("http://").split(":")
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.settimeout(10)
+    connection.settimeout(60)
     connection.connect((host, int(port)))
     payload = json.dumps(fields).encode()
     connection.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(payload)}\r\n\r\n".encode() + payload)
-    assert select.select([connection], [], [], 10)[0], "the answer does not begin"
+    assert select.select([connection], [], [], 60)[0], "the answer does not begin"
     return connection
 
 
@@ -228,7 +235,7 @@ def test_incomplete_requests_free_their_threads(tmp_path: Path) -> None:
     with running(tmp_path, **few) as server:  # 26 threads in all
         host, port = server.url.removeprefix("http://").split(":")
         with contextlib.ExitStack() as stack:
-            stuck = [stack.enter_context(socket.create_connection((host, int(port)), timeout=10)) for _ in range(80)]
+            stuck = [stack.enter_context(socket.create_connection((host, int(port)), timeout=60)) for _ in range(80)]
             for number, connection in enumerate(stuck):
                 connection.sendall(halves[number % 2])
             assert server.says("What is 3 + 4?") == "7"
@@ -244,17 +251,20 @@ def test_a_single_request_is_served_before_another_accounts_burst(tmp_path: Path
             assert server.post(CHAT, body(**fields), headers={"x-sluice-account": account}).status_code == 200
             finished.append(account)
 
-        burst = [threading.Thread(target=ask, args=("greedy",), kwargs=SLOW) for _ in range(30)]
+        def greedy() -> None:
+            while "modest" not in finished:
+                ask("greedy", **SLOW)
+
+        burst = [threading.Thread(target=greedy) for _ in range(30)]
         for thread in burst:
             thread.start()
-        while server.health()["waiting"] < 10:
-            time.sleep(0.01)
+        eventually(lambda: server.health()["waiting"] >= 24)
         before = len(finished)
         ask("modest", max_tokens=3)
         overtook_by = finished.index("modest") - before
         for thread in burst:
             thread.join()
-        assert overtook_by <= 6  # two hold the slots; a few more may end while its answer travels
+        assert overtook_by < 16  # in turn it would be 24; two hold the slots, and some end while its answer travels
 
 
 def test_sigterm_lets_running_streams_end(tmp_path: Path) -> None:
@@ -265,7 +275,7 @@ def test_sigterm_lets_running_streams_end(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGTERM)
         rest = b"\n".join(lines)
         assert rest.rstrip().endswith(b"data: [DONE]")
-        assert server.process.wait(30) == 0
+        assert server.process.wait(60) == 0
 
 
 def test_streams_longer_than_the_drain_time_end_with_an_error(tmp_path: Path) -> None:
@@ -279,13 +289,12 @@ def test_streams_longer_than_the_drain_time_end_with_an_error(tmp_path: Path) ->
         threads = [threading.Thread(target=ask) for _ in range(24)]
         for thread in threads:
             thread.start()
-        until = time.monotonic() + 30
-        while server.health()["waiting"] < 3:  # not all 24: a busy machine starts some when others have ended
-            assert time.monotonic() < until
+        # Not all 24: a busy machine starts some when others have ended.
+        eventually(lambda: server.health()["waiting"] >= 3)
         server.process.send_signal(signal.SIGTERM)
         for thread in threads:
             thread.join(60)
-        assert server.process.wait(40) == 0
+        assert server.process.wait(60) == 0
     ends = [blocks[-1] for blocks in results]
     assert any('"status":503' in end for end in ends)
     assert all(end == "data: [DONE]" or '"status":503' in end for end in ends)
@@ -303,13 +312,13 @@ def test_a_worker_that_keeps_dying_while_loading_stops_the_server(tmp_path: Path
     Path(f"{path}.sha256").write_text("0" * 64)
     process = launch(log, free_port(), SLUICE_MODEL=str(path), SLUICE_INFERENCE_MEMORY_MIB=str(1 << 21))
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 200
         while process.poll() is None and time.monotonic() < until:
             for pid in children(process.pid):
                 with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.2)
-        assert process.wait(10) == 3
+        assert process.wait(60) == 3
     finally:
         process.kill()
     assert "while loading the model" in log.read_text()
@@ -319,7 +328,7 @@ def test_a_worker_that_keeps_dying_while_loading_stops_the_server(tmp_path: Path
 def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         os.kill(children(server.process.pid)[0], signal.SIGKILL)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while time.monotonic() < until:
             try:
                 if server.says("What is 3 + 4?") == "7":

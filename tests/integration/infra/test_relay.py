@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,19 @@ from sluice.adapters.aws.json_service import DYNAMODB, STREAMS, JsonService
 from tests.conftest import Store, aws_environment
 from tests.ports import free_port
 from tests.store_process import running_store
+from tests.waiting import eventually
 
 
 class Handler:
-    """Remembers the keys of its records; fails while `failing` is set."""
+    """Remembers the keys of its records; fails while `failing` is set, and counts that."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
-        self.failing = False
+        self.failing, self.failed = False, 0
 
     def __call__(self, event: dict[str, Any], _context: object) -> None:
         if self.failing:
+            self.failed += 1
             raise RuntimeError("not now")
         self.events += event["Records"]
 
@@ -45,17 +46,10 @@ class Running:
 
     def stop(self) -> None:
         self.stopping.set()
-        self.thread.join(10)
+        self.thread.join(60)
         assert not self.thread.is_alive()
         for client in self.clients:
             client.close()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def put(client: Any, table: str, *keys: str) -> None:
@@ -68,7 +62,7 @@ def test_records_arrive_in_order_and_in_lambdas_shape(store: Store, tmp_path: Pa
     put(store.client, table, "before")  # written before the relay started
     running = Running(table, handler, tmp_path)
     put(store.client, table, "a", "b", "c")
-    wait_for(lambda: len(handler.events) >= 4)
+    eventually(lambda: len(handler.events) >= 4)
     running.stop()
     assert handler.keys == ["before", "a", "b", "c"]
     record = handler.events[0]
@@ -82,11 +76,11 @@ def test_a_restarted_relay_continues_after_the_last_handled_record(store: Store,
     table, first, second = f"{store.prefix}mails", Handler(), Handler()
     running = Running(table, first, tmp_path)
     put(store.client, table, "a", "b")
-    wait_for(lambda: len(first.events) == 2)
+    eventually(lambda: len(first.events) == 2)
     running.stop()
     put(store.client, table, "c")
     running = Running(table, second, tmp_path)
-    wait_for(lambda: len(second.events) >= 1)
+    eventually(lambda: len(second.events) >= 1)
     running.stop()
     assert second.keys == ["c"]
 
@@ -96,11 +90,11 @@ def test_record_whose_handler_fails_is_neither_skipped_nor_lost(store: Store, tm
     handler.failing = True
     running = Running(table, handler, tmp_path)
     put(store.client, table, "a")
-    time.sleep(0.6)
+    eventually(lambda: handler.failed)
     running.stop()
     handler.failing = False
     running = Running(table, handler, tmp_path)
-    wait_for(lambda: handler.keys == ["a"])
+    eventually(lambda: handler.keys == ["a"])
     running.stop()
 
 
@@ -117,11 +111,11 @@ def test_killed_store_is_reconnected_and_nothing_is_missing(tmp_path: Path, monk
         create_missing(client, "t-")
         running = Running("t-mails", handler, tmp_path)
         put(client, "t-mails", "a")
-        wait_for(lambda: handler.keys == ["a"])
+        eventually(lambda: handler.keys == ["a"])
     time.sleep(0.3)
     with running_store(tmp_path / "store.db", port):
         put(client, "t-mails", "b")
-        wait_for(lambda: len(handler.keys) >= 2)
+        eventually(lambda: len(handler.keys) >= 2)
         running.stop()
     assert handler.keys == ["a", "b"]
 

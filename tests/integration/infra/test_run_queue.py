@@ -16,15 +16,17 @@ from sluice.domain.runs import KEPT_SECONDS
 from tests.servers import Handler, Server
 
 
-def test_a_message_is_delivered_when_it_is_due(tmp_path: Path) -> None:
+def test_a_message_is_delivered_when_it_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns)
     queue, spool = FolderQueue(tmp_path / SPOOL), Spool(tmp_path / SPOOL)
-    queue.put("usr_a", "req_later", delay_seconds=1)
+    queue.put("usr_a", "req_later", delay_seconds=30)
     queue.put("usr_a", "req_now")
     first = spool.take()
     assert first is not None and json.loads(message(first)["body"]) == {"account_id": "usr_a", "run_id": "req_now"}
     spool.done(first)
     assert spool.take() is None
-    time.sleep(1.1)
+    now_ns += 30 * 10**9
     second = spool.take()
     assert second is not None and json.loads(message(second)["body"])["run_id"] == "req_later"
 

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +28,7 @@ from tests.waiting import eventually
 
 SOMEBODY = 54_321  # needs no name
 PR_SET_DUMPABLE = 4  # a program started by that user is; one that became it is not, and may not write its maps
+CONNECT_SECONDS = 30.0  # less than a silent client each would cost
 NO_NAMESPACES = "echo 0 > /proc/sys/user/max_net_namespaces && exec "
 
 
@@ -48,7 +48,7 @@ def running(path: Path, room: tuple[str, ...] = programs.STORE_ROOM, user: int =
 
 def answers(path: Path) -> bool:
     try:
-        store_connection(str(path), 1.0).close()
+        store_connection(str(path), CONNECT_SECONDS).close()
     except OSError:
         return False
     return True
@@ -56,6 +56,11 @@ def answers(path: Path) -> bool:
 
 def child_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def handles(pid: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
 
 
 @pytest.fixture
@@ -90,7 +95,7 @@ def test_both_clients_reach_the_store_by_its_socket(path: Path, monkeypatch: pyt
 
 def test_a_connection_is_not_inherited_by_child_processes(path: Path) -> None:
     with running(path):
-        connection = store_connection(str(path), 1.0)
+        connection = store_connection(str(path), CONNECT_SECONDS)
         assert not connection.get_inheritable()
         connection.close()
 
@@ -133,7 +138,7 @@ def test_the_store_and_its_room_end_together(path: Path, victim: str) -> None:
     with running(path) as room:
         store = child_of(room.pid)
         os.kill({"room": room.pid, "store": store}[victim], signal.SIGKILL)
-        assert room.wait(10) in (-signal.SIGKILL, 128 + signal.SIGKILL)
+        assert room.wait(60) in (-signal.SIGKILL, 128 + signal.SIGKILL)
         eventually(lambda: start_time(store) is None)
     with running(path):  # over the old socket
         assert answers(path)
@@ -142,8 +147,9 @@ def test_the_store_and_its_room_end_together(path: Path, victim: str) -> None:
 def test_sigterm_stops_both_in_order(path: Path) -> None:
     with running(path) as room:
         store = child_of(room.pid)
+        eventually(lambda: handles(store, signal.SIGTERM))  # it listens a moment earlier
         room.terminate()
-        assert room.wait(10) == 0
+        assert room.wait(60) == 0
         assert start_time(store) is None
 
 
@@ -158,9 +164,7 @@ def test_clients_that_vanish_or_say_nothing_do_not_hold_up_others(path: Path) ->
                 client.sendall(b"\x00garbage\r\n\r\n")
             if number % 2:
                 client.close()
-        began = time.monotonic()
         assert answers(path)
-        assert time.monotonic() - began < 2
         for client in silent:
             client.close()
 

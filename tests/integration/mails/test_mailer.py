@@ -102,7 +102,10 @@ def test_a_deleted_mail_and_a_removal_record_are_ignored(desk: Desk, carrier: Ca
 # --- the mail server is unavailable
 
 
-def test_after_an_outage_of_the_mail_server_the_mail_is_sent_once(desk: Desk, carrier: Carrier, mail_id: str) -> None:
+def test_after_an_outage_of_the_mail_server_the_mail_is_sent_once(
+    desk: Desk, carrier: Carrier, mail_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sluice.domain.mails.mail.RETRY_MS", (60_000,))  # longer than this test
     carrier.errors = [MailUndelivered(), ConnectionRefusedError("nobody there")]
     assert desk.deliver(mail_id) == []  # no failed record, because a mail server's outage must not block the stream
     waiting = desk.mail(mail_id)

@@ -6,7 +6,6 @@ import os
 import stat
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from sluice.domain.documents.document import File, Unreadable
 from sluice.domain.documents.passages import Block, chunks_of
 from sluice.domain.errors import Unavailable
 from tests.unit.documents.pdfs import pdf, scanned
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
 
@@ -228,15 +228,12 @@ def test_processes_that_the_parser_started_end_with_it(monkeypatch: pytest.Monke
     pid = tmp_path / "pid"
     # A shell, because it starts the child well within the time limit; Python may need seconds for that.
     _replace_worker(monkeypatch, f"sleep 60 & echo $! > '{pid}'; wait", "/bin/sh")
-    reason("a.txt", b"text", wall_seconds=2.0)
+    reason("a.txt", b"text", wall_seconds=5.0)
     _wait_until_ended(int(pid.read_text()))
 
 
 def _wait_until_ended(pid: int) -> None:
-    until = time.monotonic() + 20  # the signal was sent, but a busy machine may need time
-    while _runs(pid) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not _runs(pid)
+    eventually(lambda: not _runs(pid))  # the signal was sent, but a busy machine may need time
 
 
 def _runs(pid: int) -> bool:
@@ -298,10 +295,8 @@ def test_the_server_has_one_thread_and_no_descriptor_of_a_file(monkeypatch: pyte
     place = Path(f"/proc/{server._process.pid}")
     parse("a.pdf", pdf(["x"]))
     assert len(list((place / "task").iterdir())) == 1
-    until = time.monotonic() + 10
-    while len(list((place / "fd").iterdir())) > 4:  # the standard ones and the socket, and between files a module's
-        assert time.monotonic() < until, [os.readlink(one) for one in (place / "fd").iterdir()]
-        time.sleep(0.05)
+    # The standard ones and the socket, and between files a module's.
+    eventually(lambda: len(list((place / "fd").iterdir())) <= 4)
 
 
 def test_each_of_many_threads_gets_its_own_files_text() -> None:
@@ -317,7 +312,7 @@ def test_a_server_that_has_ended_is_replaced(monkeypatch: pytest.MonkeyPatch, en
     for _ in range(3):
         assert parse("a.txt", b"text") == [Block(0, "text")]
         (server,) = sandbox._idle
-        server._process.wait(20)
+        server._process.wait(60)
 
 
 def test_a_server_that_is_killed_between_files_is_replaced() -> None:
@@ -351,9 +346,7 @@ here._replace_worker(pytest.MonkeyPatch(), "echo $$ > '{pid}'; sleep 60", "/bin/
 here.parse("a.txt", b"text")
 """
     asks = subprocess.Popen([sys.executable, "-c", program])
-    until = time.monotonic() + 60
-    while not (pid.exists() and pid.read_text()) and time.monotonic() < until:
-        time.sleep(0.05)
+    eventually(lambda: pid.exists() and pid.read_text())
     asks.kill()
     asks.wait()
     _wait_until_ended(int(pid.read_text()))

@@ -3,7 +3,6 @@
 import json
 import os
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from infra.local.ingestion import DEAD, MAX_TRIES, Spool, step
 from sluice.adapters.documents.blobs_folder import SPOOL, FolderBlobs
 from sluice.domain.errors import StoreUnavailable
 from sluice.wiring import documents
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
 
@@ -137,13 +137,10 @@ def test_a_worker_survives_events_that_others_removed(folder: Path) -> None:
 
     worker = threading.Thread(target=ingestion.work, args=(spool, handle, stopping))
     worker.start()
-    until = time.monotonic() + 20
-    while not seen and time.monotonic() < until:
-        time.sleep(0.01)
+    eventually(lambda: seen)
     FolderBlobs(folder.parent).put("files/usr_b/file_9", b"x")
-    while "files/usr_b/file_9" not in seen and time.monotonic() < until:
-        time.sleep(0.01)
-    assert worker.is_alive() and "files/usr_b/file_9" in seen
+    eventually(lambda: "files/usr_b/file_9" in seen)
+    assert worker.is_alive()
     stopping.set()
     worker.join()
 

@@ -5,6 +5,7 @@ import threading
 from http.client import HTTPConnection
 from pathlib import Path
 
+import pytest
 import requests
 from flask import Blueprint
 
@@ -47,35 +48,38 @@ def listens(port: int) -> bool:
         return probe.connect_ex((HERE, port)) == 0
 
 
-def test_the_port_answers_until_the_block_ends() -> None:
+def test_the_port_answers_until_the_block_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "CALLER_SECONDS", 60.0)
     port = free_port()
     with gate.closed_port(HERE, port):
         eventually(lambda: listens(port))
         for _ in range(3):
-            answer = requests.post(f"http://{HERE}:{port}/v1/chat/completions", json={"a": "b" * 10_000}, timeout=10)
+            answer = requests.post(f"http://{HERE}:{port}/v1/chat/completions", json={"a": "b" * 10_000}, timeout=60)
             assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
             assert answer.json()["detail"] == gate.MESSAGE
     assert not listens(port)
 
 
-def test_it_waits_for_whoever_has_the_port_and_survives_silent_callers() -> None:
+def test_it_waits_for_whoever_has_the_port_and_survives_silent_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "CALLER_SECONDS", 2.0)
     port = free_port()
     with socket.create_server((HERE, port)) as other, gate.closed_port(HERE, port):
         silent = [socket.create_connection((HERE, port)) for _ in range(2)]
         other.close()
         eventually(lambda: listens(port))
         silent.append(socket.create_connection((HERE, port)))
-        answer = requests.get(f"http://{HERE}:{port}/", timeout=10)
+        answer = requests.get(f"http://{HERE}:{port}/", timeout=60)
         assert answer.status_code == 503
         for one in silent:
             one.close()
 
 
-def test_many_at_once_are_all_answered() -> None:
+def test_many_at_once_are_all_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "CALLER_SECONDS", 60.0)
     port, statuses = free_port(), list[int]()
 
     def call() -> None:
-        connection = HTTPConnection(HERE, port, timeout=10)
+        connection = HTTPConnection(HERE, port, timeout=60)
         connection.request("GET", "/")
         statuses.append(connection.getresponse().status)
         connection.close()

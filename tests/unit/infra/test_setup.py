@@ -258,7 +258,7 @@ def test_two_setups_of_one_folder_take_turns_and_the_second_finds_all_done(
     def set_up(wanted: str) -> None:
         made.append(wanted)
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         stamp.write_text(setup._fingerprint(wanted))
 
     stamp = tmp_path / "stamp"
@@ -273,6 +273,6 @@ def test_two_setups_of_one_folder_take_turns_and_the_second_finds_all_done(
     said: list[str] = []
     eventually(lambda: said.append(capsys.readouterr().err) or "waiting for it" in "".join(said))  # type: ignore[func-returns-value]
     go_on.set()
-    first.join(10)
-    second.join(10)
+    first.join(60)
+    second.join(60)
     assert made == ["run"] and not second.is_alive()

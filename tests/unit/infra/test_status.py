@@ -257,9 +257,9 @@ def test_a_terminal_gets_its_screen_back_however_it_ends(site: Site, end: str) -
 
 
 def _read_until(terminal: int, wanted: bytes) -> bytes:
-    text, until_s = b"", time.monotonic() + 30
+    text, until_s = b"", time.monotonic() + 120
     while wanted not in text:
-        assert select.select([terminal], [], [], 30)[0] and time.monotonic() < until_s, text[-2000:]
+        assert select.select([terminal], [], [], 120)[0] and time.monotonic() < until_s, text[-2000:]
         text += os.read(terminal, 65_536)
     return text
 

@@ -21,7 +21,9 @@ from sluice.ports.documents import PassageQuery
 ACCOUNT, STORE = "usr_a", "vs_1"
 
 
-def test_readers_beside_writers_see_whole_old_or_new_versions(tmp_path: Path) -> None:
+def test_readers_beside_writers_see_whole_old_or_new_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_MS", 120_000)  # SQLite's waiting is not fair, and a busy machine is slow
+    monkeypatch.setattr(database, "FIND_SECONDS", 120.0)
     indexes, stop = FolderIndexes(tmp_path), threading.Event()
     versions = [[Chunk("", f"beacon version{version} part{part}") for part in range(6)] for version in range(3)]
     indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", versions[0])

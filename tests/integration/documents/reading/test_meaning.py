@@ -162,7 +162,7 @@ def test_two_that_embed_the_same_in_the_same_millisecond_are_charged_once(hybrid
 
     def together(call: UpstreamCall) -> dict[str, Any]:
         if call.path != "/tokenize":
-            both.wait(10)
+            both.wait(60)
         return fetch(call)
 
     hybrid.model.fetch = together  # type: ignore[method-assign]

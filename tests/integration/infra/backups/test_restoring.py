@@ -45,7 +45,7 @@ def sluice(target: Path, *words: str, **environment: str) -> "subprocess.Popen[s
 
 def restored(target: Path, *words: str) -> str:
     with sluice(target, *words) as process:
-        told = process.communicate(timeout=100)[1]
+        told = process.communicate(timeout=250)[1]
     assert process.returncode == 0, told
     return told
 
@@ -233,7 +233,7 @@ def test_two_restores_at_once_make_one(system: Stopped, tmp_path: Path, secret: 
     backup, _ = system.back_up()
     words = (str(backup), "--passphrase-file", secret)
     with sluice(tmp_path / "new", *words) as one, sluice(tmp_path / "new", *words) as other:
-        told = [process.communicate(timeout=100)[1] for process in (one, other)]
+        told = [process.communicate(timeout=250)[1] for process in (one, other)]
     assert sorted((one.returncode, other.returncode)) == [0, 1], told
     assert StoreCopy(tmp_path / "new" / "store.db", PREFIX).schema() == CURRENT
 

@@ -27,6 +27,7 @@ from sluice.adapters.tokens.keys import ensure_keys
 from tests.integration.gateway.admission.world import slow_client
 from tests.integration.infra.backups.conftest import PASSPHRASE, PREFIX, Stopped
 from tests.store_process import ROOT, running_store
+from tests.waiting import eventually
 
 OLD = ("sluice-backup-20200101T000000Z.tar.gz.age", "sluice-backup-20210101T000000Z.tar.gz")
 OTHERS = ("sluice-backup-notes.txt", "sluice-backup-20200101T000000Z.tar.gz.age.bak", "x.tar.gz")
@@ -101,7 +102,8 @@ def test_a_backup_of_a_store_that_is_written_has_one_moment(system: Stopped) -> 
         counts = []
         try:
             for number in range(5):
-                (system.backups).mkdir(exist_ok=True)
+                system.backups.mkdir(exist_ok=True)
+                eventually(lambda seen=written[0]: written[0] > seen)  # type: ignore[misc]
                 copied = store_copy.StoreCopy(system.backups / f"{number}.db", "sluice-")
                 acknowledged = written[0]
                 store_copy.copy(system.data / "store.db", copied.path)

@@ -16,7 +16,7 @@ from infra.doctor.mail.sending import meaning
 from sluice.adapters.mails import smtp as mail_smtp
 from sluice.adapters.mails.signing import key_file, make_key, public_key
 from tests.integration.accounts.world import forget_everything
-from tests.integration.infra.deliverability.dns_server import Zone, dns_server
+from tests.integration.infra.deliverability.dns_server import Zone, dns_server, lookup_seconds
 from tests.ports import free_port
 from tests.tls import make_certificate
 from tests.unit.mails.smtp_server import Behaviour, smtp_server
@@ -58,9 +58,9 @@ def doctor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable
     """Runs the command: a zone, arguments, variables."""
     monkeypatch.setenv("SLUICE_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("SLUICE_MAIL_FROM", "Sluice <no-reply@example.org>")
-    monkeypatch.setattr(lookup, "LOOKUP_SECONDS", 0.5)
 
     def run(zone: Zone, *arguments: str, **variables: str) -> Result:
+        monkeypatch.setattr(lookup, "LOOKUP_SECONDS", lookup_seconds(zone))
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         forget_everything()

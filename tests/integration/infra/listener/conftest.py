@@ -1,15 +1,15 @@
-"""`patient`: the listener as in a local run. `quick`: with short deadlines."""
+"""`patient`: the listener as in a local run, with longer deadlines. `quick`: with short ones."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.infra.listener.served import QUICK, Served, served
+from tests.integration.infra.listener.served import PATIENT, QUICK, Served, served
 
 
 @pytest.fixture(scope="package")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("patient"), {}) as running:
+    with served(tmp_path_factory.mktemp("patient"), PATIENT) as running:
         yield running
 
 
