@@ -21,7 +21,7 @@ from tests.store_process import ROOT, running_store
 REQUIRED = os.environ.get("SUITE_REQUIRED") == "1"
 TOOLS = ROOT / ".tools"
 LOOPBACK = "127.0.0.1"
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0
 
 REFEREE_VERSION = "2.6.1"
 REFEREE = TOOLS / f"dynamodb-local-{REFEREE_VERSION}"
