@@ -55,7 +55,7 @@ def running(
             yield number, gateway
         finally:
             gateway.terminate()
-            gateway.wait(60)
+            gateway.wait(120)
 
 
 def kill(gateway: "subprocess.Popen[bytes]") -> None:

@@ -2,7 +2,13 @@
 
 import os
 import sys
+from dataclasses import replace
 from typing import Any
+
+from sluice.adapters.aws.json_service import HOT
+
+PATIENT = replace(HOT, connect_seconds=60.0, read_seconds=60.0, deadline_seconds=120.0)
+"""For a store on this machine, which may be slow: the product's 2 s end calls that many threads make at once."""
 
 
 def make_tables(prefix: str) -> None:

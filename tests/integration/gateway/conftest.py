@@ -1,6 +1,8 @@
 """The gateway and the chats over a real store and a scripted model; `person` is logged in and has an API token."""
 
+import time
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from functions.usage import app as usage
 from functions.webhooks import app as webhooks
 from tests.apps import app_of
 from tests.conftest import Store
-from tests.fakes.upstream import FakeUpstream, Step, chunk, usage_chunk
+from tests.fakes.upstream import FakeClock, FakeUpstream, Step, chunk, usage_chunk
 from tests.integration.accounts.world import World
 
 ANSWER: tuple[Step, ...] = (chunk("Pa"), chunk("ris"), chunk(None, "stop"), usage_chunk(10, 2))
@@ -64,6 +66,17 @@ def world(fresh: Store, monkeypatch: pytest.MonkeyPatch) -> tuple[World, FakeUps
     monkeypatch.setattr(upstreams, "elsewhere", lambda one: upstream)
     app = app_of(each.blueprint for each in (accounts, tokens, usage, chats, files, gateway, webhooks))
     return World(app, app.test_client(use_cookies=False)), upstream, fresh
+
+
+@pytest.fixture
+def still(fresh: Store, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """The gateway's clock stands still, so that no limit a minute is refilled however slow this machine is."""
+    from sluice.wiring import gateway as wiring
+
+    clock = FakeClock(time.time_ns())
+    assert not wiring.gateway._built
+    monkeypatch.setattr(wiring, "time", SimpleNamespace(time_ns=clock))
+    return clock
 
 
 def newcomer(world: tuple[World, FakeUpstream, Store]) -> Person:

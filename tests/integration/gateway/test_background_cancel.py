@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sluice.domain.errors import InvalidModelRequest
+from sluice.services import runs as runs_service
 from sluice.services.gateway.exchange import Exchange
 from sluice.wiring.runs import runs
 from tests.fakes.upstream import Step, chunk, usage_chunk
@@ -68,8 +69,11 @@ def test_in_mid_answer(person: Person) -> None:
 
 
 @pytest.mark.parametrize("deleted", [False, True], ids=["", "deleted"])
-def test_before_its_end_and_after_the_workers_last_look(person: Person, deleted: bool) -> None:
+def test_before_its_end_and_after_the_workers_last_look(
+    person: Person, deleted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No event says that it was completed, and a deleted one is not told as a failure."""
+    monkeypatch.setattr(runs_service, "WATCH_SECONDS", 3_600.0)  # it looks no more, however long an event takes
     response = submitted(person)
 
     def cancelled() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -245,16 +244,15 @@ def test_garbage_is_a_503_and_settled_once(parts: tuple[bytes, ...], caller: Per
 
 @pytest.mark.slow
 def test_a_revoked_tokens_stream_ends_while_the_model_is_silent(caller: Person, gate: Gate) -> None:
-    """Bedrock sends no pings, so the gateway takes its turns without them."""
-    gate.reply = Reply(headers=forms.STREAM, parts=(*forms.CHUNKS[:2], 12.0, *forms.CHUNKS[2:], forms.DONE))
+    """Bedrock sends no pings, so the gateway takes its turns without them. Without these its 30 s for silence would end
+    the stream by another error."""
+    gate.reply = Reply(headers=forms.STREAM, parts=(*forms.CHUNKS[:2], 60.0, *forms.CHUNKS[2:], forms.DONE))
     body = {**caller.body, "stream": True}
     answer = caller.client.post("/v1/chat/completions", json=body, headers=caller.api_token, buffered=False)
     blocks = answer.iter_encoded()
     next(blocks)
     assert caller.call("POST", f"/tokens/{caller.token_id}/revoke").status_code == 200
-    started = time.monotonic()
     assert b"invalid_api_key" in b"".join(blocks)
-    assert time.monotonic() - started < 8
     answer.close()
     assert 0 < settled(caller)["completion_tokens"] < 18
 
@@ -274,9 +272,9 @@ def test_a_whole_answer_ends_before_a_silent_connection_is_cut(
     caller: Person, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """API Gateway cuts a connection that is silent for five minutes."""
-    monkeypatch.setenv("SLUICE_WHOLE_ANSWER_SECONDS", "0.5")
+    monkeypatch.setenv("SLUICE_WHOLE_ANSWER_SECONDS", "2")
     settings.gateway.cache_clear()
-    gate.reply = Reply(headers=forms.STREAM, parts=(*forms.CHUNKS[:2], 1.5, *forms.CHUNKS[2:], forms.USAGE, forms.DONE))
+    gate.reply = Reply(headers=forms.STREAM, parts=(*forms.CHUNKS[:2], 3.0, *forms.CHUNKS[2:], forms.USAGE, forms.DONE))
     answer = caller.ask()
     assert answer.status_code == 504 and "streamed" in answer.json["error"]["message"]
     assert caller.ask(stream=True).get_data().endswith(forms.DONE)

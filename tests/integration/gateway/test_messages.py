@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from sluice.domain.errors import ModelUnavailable, Overloaded
 from sluice.http.gateway import streaming
-from tests.fakes.upstream import chunk, usage_chunk
+from tests.fakes.upstream import FakeClock, chunk, usage_chunk
 from tests.integration.gateway.conftest import Person
 
 VERSION = {"anthropic-version": "2023-06-01"}
@@ -275,7 +275,7 @@ def test_a_refusal_counts_among_the_accounts_refusals(person: Person) -> None:
     assert (last["endpoint"], last["code"], last["status"]) == ("/v1/messages", "model_not_found", 404)
 
 
-def test_a_request_a_minute_is_the_same_request_in_every_dialect(person: Person) -> None:
+def test_a_request_a_minute_is_the_same_request_in_every_dialect(person: Person, still: FakeClock) -> None:
     answers = [
         post(person),
         person.client.post("/v1/responses", json={"model": "demo", "input": "hi"}, headers=person.api_token),
@@ -316,7 +316,7 @@ def test_tokens_are_counted_without_an_answer(sdk: anthropic.Anthropic, person: 
     assert {"messages", "tools"} <= set(person.upstream.calls[0].body)
 
 
-def test_a_count_counts_as_a_request_and_fails_like_one(person: Person) -> None:
+def test_a_count_counts_as_a_request_and_fails_like_one(person: Person, still: FakeClock) -> None:
     before = int(post(person, "/v1/messages/count_tokens").headers["x-ratelimit-remaining-requests"])
     assert int(post(person).headers["x-ratelimit-remaining-requests"]) == before - 1
     person.upstream.down = True

@@ -21,6 +21,7 @@ from sluice.services.gateway.model_list import RETRY_SECONDS
 from sluice.wiring import stores
 from sluice.wiring.gateway import gateway
 from sluice.wiring.usage import refusals
+from tests.fakes.upstream import FakeClock
 from tests.integration.gateway.conftest import Person
 
 JSON = "application/json"
@@ -64,7 +65,7 @@ def counted(person: Person) -> dict[str, int]:
     ],
 )
 def test_a_request_that_is_wrong_in_form_counts_as_a_request(
-    person: Person, body: bytes, content_type: str, wanted: tuple[int, str | None]
+    person: Person, body: bytes, content_type: str, wanted: tuple[int, str | None], still: FakeClock
 ) -> None:
     answer = post(person, body, content_type=content_type)
     assert (answer.status_code, answer.json["error"]["code"]) == wanted
@@ -74,7 +75,7 @@ def test_a_request_that_is_wrong_in_form_counts_as_a_request(
     assert person.grant().leases == {}
 
 
-def test_a_request_that_could_never_fit_counts_too(person: Person) -> None:
+def test_a_request_that_could_never_fit_counts_too(person: Person, still: FakeClock) -> None:
     limit(person, tpm=50)
     answer = person.ask()
     assert (answer.status_code, answer.headers["x-ratelimit-remaining-requests"]) == (400, "59")
@@ -82,12 +83,12 @@ def test_a_request_that_could_never_fit_counts_too(person: Person) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/embeddings", "/v1/responses"])
-def test_every_endpoint_of_the_gateway_counts_them(person: Person, path: str) -> None:
+def test_every_endpoint_of_the_gateway_counts_them(person: Person, path: str, still: FakeClock) -> None:
     answer = post(person, b"[1", path)
     assert (answer.status_code, answer.headers["x-ratelimit-remaining-requests"]) == (400, "59")
 
 
-def test_of_64_at_once_no_more_than_the_limit_get_their_400(person: Person) -> None:
+def test_of_64_at_once_no_more_than_the_limit_get_their_400(person: Person, still: FakeClock) -> None:
     assert counted(person) == {}
     limit(person, rpm=10)
     assert person.client.get("/v1/models", headers=person.api_token).status_code == 200  # builds the gateway once
@@ -108,7 +109,9 @@ def test_of_64_at_once_no_more_than_the_limit_get_their_400(person: Person) -> N
     assert person.ask().status_code == 429  # well-formed ones have no request left either
 
 
-def test_a_flood_is_refused_before_its_body_is_parsed(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_is_refused_before_its_body_is_parsed(
+    person: Person, monkeypatch: pytest.MonkeyPatch, still: FakeClock
+) -> None:
     limit(person, rpm=1)
     assert [post(person, b"{").status_code for _ in range(6)] == [400, *[429] * 5]
 
@@ -119,7 +122,7 @@ def test_a_flood_is_refused_before_its_body_is_parsed(person: Person, monkeypatc
     assert post(person, FLOOD).status_code == 429
 
 
-def test_a_flood_of_malformed_requests_is_blocked(person: Person) -> None:
+def test_a_flood_of_malformed_requests_is_blocked(person: Person, still: FakeClock) -> None:
     limit(person, rpm=1)
     for _ in range(30):
         post(person, b"{")
@@ -171,7 +174,7 @@ def test_what_is_not_the_callers_fault_or_reads_only_is_not_charged(
     assert person.grant().tat_requests_ns == 0
 
 
-def test_the_caller_sees_counts_and_the_last_fifty(person: Person, other: Person) -> None:
+def test_the_caller_sees_counts_and_the_last_fifty(person: Person, other: Person, still: FakeClock) -> None:
     limit(person, rpm=3)
     answers = [post(person, b"{") for _ in range(60)]
     refusals().flush()
@@ -240,7 +243,7 @@ def test_no_shared_cache_keeps_an_answer_of_one_caller(person: Person, stream: b
         assert "authorization" in answer.headers["Vary"].lower()
 
 
-def test_an_upload_that_is_wrong_in_form_counts_too(world: Any, person: Person) -> None:
+def test_an_upload_that_is_wrong_in_form_counts_too(world: Any, person: Person, still: FakeClock) -> None:
     from functions.files.app import blueprint
     from sluice.http.app import create_app
 

@@ -30,7 +30,8 @@ MODEL = {"id": "demo", "upstreams": ["cloud:big", "local:demo"]}
 
 @pytest.fixture
 def cloud(person: Person, monkeypatch: pytest.MonkeyPatch) -> FakeUpstream:
-    upstream = FakeUpstream(*ANSWER)
+    upstream, now_ms = FakeUpstream(*ANSWER), peers.now_ms()
+    monkeypatch.setattr(peers, "now_ms", lambda: now_ms)  # so that no day ends meanwhile
     monkeypatch.setattr(upstreams, "elsewhere", lambda one: upstream)
     apply(upstreams=[PAID, HOME], models=[MODEL])
     return upstream

@@ -34,6 +34,7 @@ ROUTES: dict[str, tuple[str, dict[str, Any]]] = {
     "rerank": ("/v1/rerank", {"query": "Paris", "documents": ["Rome"]}),
 }
 STREAMED = ["chat", "messages", "responses"]
+SHORT = "wait=4"  # long enough to be refused and to begin to wait on a slow machine
 
 
 @pytest.fixture(scope="module")
@@ -129,12 +130,12 @@ class Caller:
         names = (self.account.id, self.account.token_id, "inference", "embeddings")
         self.bearer = gateway_process.api_token(data_dir, *names)
 
-    def send(self, route: str = "chat", *, wait: str | None = "wait=30", **more: Any) -> Sent:
+    def send(self, route: str = "chat", *, wait: str | None = "wait=60", **more: Any) -> Sent:
         path, body = ROUTES[route]
         headers = {"authorization": f"Bearer {self.bearer}", "content-type": "application/json"}
         if wait is not None:
             headers["prefer"] = wait
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         connection.request("POST", path, json.dumps({"model": "demo", **body, **more}), headers)
         self._all_sent.append(Sent(connection))
         return self._all_sent[-1]
@@ -223,7 +224,7 @@ def test_a_request_that_is_not_streamed_waits_and_gets_its_true_status(callers: 
     callers.model.let_go()
     answer = second.answer()
     assert answer.status == 200
-    assert answer.queue[:2] == ("wait=30", "1")
+    assert answer.queue[:2] == ("wait=60", "1")
     assert int(answer.queue[2] or 0) >= 1
     caller.settled()
     assert [record.status for record in caller.account.records()] == [200, 200]
@@ -244,7 +245,7 @@ def test_a_stream_that_waits_begins_at_once_and_says_its_place(callers: Callers,
     callers.model.let_all_go()
     for sent in (second, third):
         answer = sent.answer()
-        assert answer.queue[0] == "wait=30"
+        assert answer.queue[0] == "wait=60"
         assert b"Paris" in answer.body or (b"Pa" in answer.body and b"ris" in answer.body)
         assert b"error" not in answer.body.replace(b'"error":null', b"")
         assert answer.body.startswith(b": queue ")
@@ -257,7 +258,7 @@ def test_who_need_not_wait_gets_the_usual_answer(callers: Callers, stream: bool)
     callers.model.let_all_go()
     answer = callers().send(stream=stream).answer()
     assert answer.status == 200
-    assert answer.queue == ("wait=30", None, None)
+    assert answer.queue == ("wait=60", None, None)
     assert b": queue" not in answer.body
 
 
@@ -286,7 +287,7 @@ REFUSALS = {
 def test_a_stream_whose_time_is_over_ends_with_an_error_event_of_its_dialect(callers: Callers, route: str) -> None:
     caller = callers()
     (first,) = callers.occupied(caller)
-    answer = caller.send(route, wait="wait=1", stream=True).answer()
+    answer = caller.send(route, wait=SHORT, stream=True).answer()
     assert answer.status == 200
     assert REFUSALS[route] in answer.body
     assert answer.body.count(b"data: ") == answer.body.count(b"\n\n")
@@ -300,9 +301,9 @@ def test_a_stream_whose_time_is_over_ends_with_an_error_event_of_its_dialect(cal
 def test_a_request_whose_time_is_over_gets_the_plain_refusal(callers: Callers) -> None:
     caller = callers()
     callers.occupied(caller)
-    answer = caller.send(wait="wait=1").answer()
+    answer = caller.send(wait=SHORT).answer()
     assert (answer.status, answer.json["error"]["code"]) == (429, "too_many_concurrent_requests")
-    assert answer.queue[:2] == ("wait=1", "1")
+    assert answer.queue[:2] == (SHORT, "1")
     assert answer.headers["retry-after"] == "1"
 
 
@@ -353,7 +354,7 @@ def test_what_the_engine_refuses_after_it_accepted_it_waits_too(callers: Callers
 
 def test_a_full_engine_has_its_own_error_event_at_the_end(callers: Callers) -> None:
     callers.occupied(callers())
-    answer = callers().send("messages", wait="wait=1", stream=True).answer()
+    answer = callers().send("messages", wait=SHORT, stream=True).answer()
     assert answer.status == 200
     assert b'"type":"overloaded_error"' in answer.body
 
@@ -455,7 +456,8 @@ def test_an_account_is_answered_at_once_while_another_waits_for_its_own_limit(ca
 def test_waiting_requests_are_bounded_and_take_no_place_of_others(
     store: Engine, data_dir: Path, model: FullEngine, more: More
 ) -> None:
-    limits = {"SLUICE_V1_PLACES": "2", "SLUICE_V1_WAITING": "4"}
+    # A place for the one that runs, one for the other caller, and one for the first that waits, while it asks again.
+    limits = {"SLUICE_V1_PLACES": "3", "SLUICE_V1_WAITING": "4"}
     with gateway_process.running(store.url, data_dir, model.url, **limits) as (port, _):
         model.places = 2
         callers = more(port)
@@ -467,8 +469,10 @@ def test_waiting_requests_are_bounded_and_take_no_place_of_others(
             assert waiting(kept[-1])[:2] == (place, place)
         refused = greedy.send().answer()
         assert (refused.status, refused.queue) == (429, (None, None, None))
+        served = other.send(wait=None)
+        eventually(lambda: other.account.id in model.began)
         model.let_all_go()
-        assert other.send(wait=None).answer().status == 200
+        assert served.answer().status == 200
         assert all(b"[DONE]" in sent.answer().body for sent in kept)
 
 

@@ -1,6 +1,7 @@
 """Payment on the session's store; each test has its own tables, keys and Stripe."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from functions.accounts import app as accounts
 from functions.admin import app as admin
 from functions.webhooks import app as webhooks
+from sluice.adapters.payments import stripe_service
 from sluice.adapters.tokens.keys import ensure_keys
 from tests.apps import app_of
 from tests.conftest import Store
@@ -33,6 +35,8 @@ def shop(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stripe: 
         "SLUICE_STRIPE_WEBHOOK_SECRET": SECRET,
     }.items():
         monkeypatch.setenv(name, value)
+    # Stripe is waited for, because it runs on this machine, which may be slow, and some tests hold it up.
+    monkeypatch.setattr(stripe_service, "BOUNDS", replace(stripe_service.BOUNDS, connect_seconds=60.0, seconds=60.0))
     forget_everything()
     ensure_keys(tmp_path)
     app = app_of([accounts.blueprint, admin.blueprint, webhooks.blueprint])

@@ -85,13 +85,13 @@ def held_up(stripe: FakeStripe, path: str, run: Callable[[], int], meanwhile: Ca
     def slow(call: str) -> None:
         if call == path and first.pop(0) if first else False:
             reached.set()
-            assert go.wait(7)
+            assert go.wait(60)
 
     stripe.slow = slow
     result: list[int] = []
     thread = threading.Thread(target=lambda: result.append(run()))
     thread.start()
-    assert reached.wait(10)
+    assert reached.wait(60)
     meanwhile()
     go.set()
     thread.join()

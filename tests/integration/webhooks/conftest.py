@@ -3,20 +3,25 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from functions.events.app import handler
+from functions.webhooks import app as webhooks
 from infra.local.checkpoint import Checkpoint
 from infra.local.relay import EVENTS, HANDLERS
 from infra.local.stream import StreamReader
 from sluice import settings
+from sluice.adapters import outgoing
 from sluice.adapters.aws.json_service import STREAMS, JsonService
 from sluice.adapters.runs.queue import WEBHOOK_SPOOL
+from sluice.adapters.webhooks import sender
 from sluice.domain.accounts.audit import OPERATOR
 from sluice.domain.settings.checking import check
+from sluice.http.accounts import visitor
 from sluice.services.operations.admin import Actor
 from sluice.wiring import peers
 from sluice.wiring.settings import owners_terms
@@ -24,6 +29,7 @@ from tests.conftest import Store
 from tests.fakes.http_server import ScriptedServer, answer, scripted_server
 from tests.integration.gateway.conftest import Person, newcomer, person, world  # noqa: F401  (fixtures)
 
+PATIENT = outgoing.Bounds(connect_seconds=60.0, seconds=60.0, most_bytes=0)
 TABLES = tuple(table for table, package in HANDLERS if package == EVENTS)
 
 
@@ -72,11 +78,19 @@ class Machine:
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receiver that answers at all is waited for, because this machine may be slow."""
+    monkeypatch.setattr(sender, "BOUNDS", PATIENT)
+
+
 @pytest.fixture
 def clock(world: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:  # noqa: F811
-    """Moves the clock of webhooks ahead, by milliseconds."""
-    ahead, real = [0], peers.now_ms
-    monkeypatch.setattr(peers, "now_ms", lambda: real() + ahead[0])
+    """Moves the clock of webhooks ahead, by milliseconds. By itself it goes on by one with each look, so that nothing
+    becomes due or dead because this machine is slow."""
+    ahead, looks, began_ms = [0], count(1), peers.now_ms()
+    for place in (peers, webhooks, visitor):
+        monkeypatch.setattr(place, "now_ms", lambda: began_ms + next(looks) + ahead[0])
 
     def move(by_ms: int) -> None:
         ahead[0] += by_ms

@@ -58,7 +58,7 @@ def test_while_one_request_asks_a_silent_server_again_the_others_do_not_wait(sil
 
         def another() -> None:
             silent.now_s += RETRY_SECONDS + 0.1
-            assert isinstance(other.submit(listed.find, "demo").exception(timeout=10), ModelUnavailable)
+            assert isinstance(other.submit(listed.find, "demo").exception(timeout=60), ModelUnavailable)
 
         silent.meanwhile.append(another)
         with pytest.raises(ModelUnavailable):
@@ -90,11 +90,11 @@ def test_those_who_come_while_the_first_list_is_asked_for_wait_for_it() -> None:
             second: Future[Any] = other.submit(listed.find, "demo")
             second.add_done_callback(lambda _: lock.wanted.set())
             found.append(second)
-            assert lock.wanted.wait(10)
+            assert lock.wanted.wait(60)
             return [{"id": "demo"}]
 
     with ThreadPoolExecutor(1) as other:
         listed: Any = ModelList(Server())  # type: ignore[arg-type]
         listed._asking = lock
         assert listed.find("demo") == {"id": "demo"}
-        assert found[0].result(10) == {"id": "demo"} and len(found) == 1
+        assert found[0].result(60) == {"id": "demo"} and len(found) == 1

@@ -235,6 +235,17 @@ def test_the_first_of_a_line_asks_now_and_then_without_a_call_and_then_the_next_
     assert world.called(waiting) == [waiting[1]]
 
 
+def test_who_is_admitted_without_a_call_has_taken_the_turn_of_its_line() -> None:
+    """Else an account would have two turns in a row where a place is found before its end is known."""
+    world = World(slots=1)
+    world.comes("x")
+    greedy, single = [world.comes("greedy") for _ in range(3)], world.comes("single")
+    world.clock.now_s += ASK_EVERY_SECONDS
+    world.slots = 2
+    assert world.queue.is_turn(greedy[0]) and world.asks(greedy[0])
+    assert world.called([*greedy, single]) == [single]
+
+
 def test_the_queue_is_bounded_for_an_account_and_in_all() -> None:
     world = World(slots=0, most=6)
     for _ in range(3):

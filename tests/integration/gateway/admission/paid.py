@@ -8,12 +8,12 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
 from sluice.adapters.aws.access import Access
-from sluice.adapters.aws.json_service import DYNAMODB, HOT, JsonService
+from sluice.adapters.aws.json_service import DYNAMODB, JsonService
 from sluice.adapters.gateway.spend import DynamoSpend
 from sluice.domain import errors
 from sluice.domain.gateway.admission import Limits
@@ -37,6 +37,7 @@ from sluice.services.gateway.settle_later import SettleLater
 from tests.fakes.hot_store import FakeHotStore, grant_of
 from tests.fakes.upstream import FakeClock, FakeStream, FakeUpstream, Step, chunk, usage_chunk
 from tests.integration.gateway.admission.world import NOW_MS, NOW_NS, PREFIX, REGION, TOKEN, Engine, credentials
+from tests.store_clients import PATIENT
 
 PRICES = Prices(prompt_micro_usd=3_000_000, completion_micro_usd=7_000_000, request_micro_usd=11)
 PROMPT, ANSWER = 20, 30  # bytes, and the most tokens of an answer
@@ -47,8 +48,7 @@ LIMITS = Limits(10**6, 10**9, 10**4, 10**12)
 @cache
 def patient_client(url: str) -> JsonService:
     """Waits for a slow machine, because a write that is sent once is not repeated."""
-    policy = replace(HOT, read_seconds=60.0, deadline_seconds=120.0)
-    return JsonService(DYNAMODB, policy, url=url, granted=Access(REGION, credentials()))
+    return JsonService(DYNAMODB, PATIENT, url=url, granted=Access(REGION, credentials()))
 
 
 class Killed(BaseException):

@@ -152,7 +152,7 @@ def test_settlements_of_both_kinds_at_the_same_time_count_once(engine: Engine, m
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join()
         assert len(done) == len(works)
         (record,) = account.records()
         grant = account.grant()

@@ -11,7 +11,7 @@ from botocore.session import get_session
 
 from sluice.adapters.aws import dynamo
 from sluice.adapters.aws.access import Access
-from sluice.adapters.aws.json_service import DYNAMODB, HOT, JsonService
+from sluice.adapters.aws.json_service import DYNAMODB, JsonService
 from sluice.adapters.aws.unix_sockets import led_to_store
 from sluice.adapters.gateway.grant_item import (
     family_key,
@@ -27,6 +27,7 @@ from sluice.domain.gateway.leases import Lease
 from sluice.domain.ids import random_id, request_id
 from sluice.domain.usage.ledger import LedgerRecord
 from tests.integration.gateway.admission import engines
+from tests.store_clients import PATIENT
 from tests.tables import create_missing
 
 REGION = "us-east-1"
@@ -53,8 +54,8 @@ def slow_client(url: str, socket: str = "") -> Any:
 
 
 def hot_store(url: str) -> DynamoHotStore:
-    """The adapter as `sluice.wiring` builds it, but with explicit arguments."""
-    return DynamoHotStore(JsonService(DYNAMODB, HOT, url=url, granted=Access(REGION, credentials())), PREFIX)
+    """The adapter as `sluice.wiring` builds it, but with explicit arguments, and for a slow machine."""
+    return DynamoHotStore(JsonService(DYNAMODB, PATIENT, url=url, granted=Access(REGION, credentials())), PREFIX)
 
 
 def close(store: DynamoHotStore) -> None:

@@ -1,7 +1,6 @@
 """What a server's odd but usable answers become: names, counts, waits, ends."""
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -163,10 +162,8 @@ def test_an_answer_ends_where_it_says_so(script: bytes, streamed: bool, servers:
 
 
 def test_what_comes_after_the_end_is_not_waited_for(servers: Servers, ask: Ask) -> None:
-    servers.first.script = (stream(*PARIS), *(b"x", 0.2) * 100)
-    began = time.monotonic()
+    servers.first.script = (stream(*PARIS), *(b"x", 0.2) * 10_000)  # longer than a test may take
     assert ask(stream=True).text == "Paris"
-    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])

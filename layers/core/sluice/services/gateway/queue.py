@@ -205,6 +205,8 @@ class Queue:
             if not line.waiters:
                 del self._lines[waiter.key]
             self._observe_end(waiter)
+            if waiter.uncalled and waiter.admitted and waiter.key in self._lines:
+                self._lines.move_to_end(waiter.key)  # it took its line's turn
             unused = waiter.called.is_set() and not waiter.admitted
             if unused or waiter.uncalled:  # there may be room for more than was known
                 self._call(lambda key, other: self._compete(waiter.key, line, key, other))
