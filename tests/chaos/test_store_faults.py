@@ -3,7 +3,6 @@
 import random
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -62,8 +61,9 @@ def proxy(engine: Engine) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def store(proxy: FaultProxy) -> Iterator[DynamoHotStore]:
-    """The hot client, with the proxy in its way. Arranging and looking go straight to the engine."""
-    through = hot_store(proxy.url)
+    """The hot client with its time-outs, and the proxy in its way. Arranging and looking go straight to the engine."""
+    service = JsonService(DYNAMODB, HOT, url=proxy.url, granted=Access(REGION, credentials()))
+    through = DynamoHotStore(service, PREFIX)
     yield through
     close(through)
 
@@ -71,9 +71,7 @@ def store(proxy: FaultProxy) -> Iterator[DynamoHotStore]:
 @pytest.fixture
 def patient(proxy: FaultProxy) -> Iterator[DynamoHotStore]:
     """The hot client with all its attempts, which waits for a busy machine: of faults that need no time-out."""
-    policy = replace(HOT, connect_seconds=60.0, read_seconds=60.0, deadline_seconds=120.0)
-    service = JsonService(DYNAMODB, policy, url=proxy.url, granted=Access(REGION, credentials()))
-    through = DynamoHotStore(service, PREFIX)
+    through = hot_store(proxy.url)
     yield through
     close(through)
 
