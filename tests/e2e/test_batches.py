@@ -71,4 +71,4 @@ def test_a_batch_is_listed_and_cancelled(person: Person) -> None:
     assert person.openai.batches.cancel(batch.id).status in ("cancelling", "cancelled")
     eventually(lambda: person.openai.batches.retrieve(batch.id).status == "cancelled", BATCH_SECONDS)
     counts = person.openai.batches.retrieve(batch.id).request_counts
-    assert counts is not None and counts.completed + counts.failed == counts.total
+    assert counts is not None and counts.completed + counts.failed == counts.total in (0, 200)

@@ -573,6 +573,33 @@ def test_a_batch_that_is_cancelled_while_it_is_validated_leaves_no_copy(
     assert list(stores.blobs().keys(f"rows/{person.account_id}/{batch.id}/")) == []
 
 
+@pytest.mark.parametrize(("changed_to", "told"), [("in_progress", (0, 0, 0)), ("cancelling", (20, 0, 20))])
+def test_a_cancellation_that_meets_the_end_of_the_validation_is_counted_whole(
+    person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch, changed_to: str, told: tuple[int, int, int]  # noqa: F811
+) -> None:  # fmt: skip
+    """It comes before the worker's change, or has read the batch before that and changes it later."""
+    batch = made(sdk, [line(number) for number in range(20)])
+    change = DynamoBatches.change
+
+    def meanwhile(store: DynamoBatches, changed: Any, *more: Any) -> bool:
+        if changed.status == changed_to:
+            monkeypatch.undo()
+            if changed_to == "in_progress":
+                sdk.batches.cancel(batch.id)
+            else:
+                work(1)
+        return change(store, changed, *more)
+
+    monkeypatch.setattr(DynamoBatches, "change", meanwhile)
+    if changed_to == "cancelling":
+        sdk.batches.cancel(batch.id)
+    work()
+    batch = sdk.batches.retrieve(batch.id)
+    assert (batch.status, counts(batch)) == ("cancelled", told)
+    assert (batch.output_file_id, bool(batch.error_file_id)) == (None, told[0] > 0)
+    assert person.upstream.calls == []
+
+
 def test_a_batch_whose_message_was_never_sent_is_driven_on_by_who_looks_at_it(
     person: Person, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:  # fmt: skip

@@ -162,7 +162,8 @@ class Batches:
         if batch.is_overdue(now_ms) or (batch.is_stuck(now_ms) and self.store.change(batch, VALIDATING, now_ms)):
             self.queue.put(batch.account_id, batch.batch_id)
         progress = self.store.progress(batch.account_id, batch.batch_id)
-        return replace(batch, counts=(batch.counts[0], progress.completed, progress.failed + progress.undone))
+        done = progress.completed, progress.failed + progress.undone
+        return replace(batch, counts=(max(batch.counts[0], sum(done)), *done))
 
     def cancel(self, account_id: str, batch_id: str) -> Batch:
         """Rows that run now end as ever. Errors: NotFound, Conflict (it has ended)."""
@@ -229,9 +230,9 @@ class Batches:
         if (last := cutter.cut()) is not None:
             self.blobs.put(self._key(batch, "in", last[0]), last[1])
         self.store.begin(batch, cutter.slices, cutter.size_bytes)
-        batch = replace(batch, status="in_progress", counts=(cutter.rows, 0, 0))
-        if self.store.change(batch, VALIDATING, self.now_ms()):
-            self._drive(batch)
+        begun = replace(batch, status="in_progress", counts=(cutter.rows, 0, 0))
+        if self.store.change(begun, VALIDATING, self.now_ms()):
+            self._drive(begun)
         else:
             self._end(replace(batch, status="cancelled"), ("cancelling",))
 
@@ -345,8 +346,8 @@ class Batches:
         status: Status = "expired" if progress.undone else "completed"
         if now.status == "cancelling":
             status = "cancelled"
-        counts = (now.counts[0], progress.completed, progress.failed + progress.undone)
         firsts, wanted = sorted(progress.done), (progress.completed, progress.failed + progress.undone)
+        counts = (sum(wanted), *wanted)  # a cancellation during the validation left the first of them unknown
         output, faults = self._file(now, "out", 1, firsts, wanted[0]), self._file(now, "err", 2, firsts, wanted[1])
         self._end(replace(now, status=status, counts=counts, output_file_id=output, error_file_id=faults), LIVE)
 
