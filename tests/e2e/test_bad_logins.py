@@ -5,6 +5,7 @@ import itertools
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
@@ -23,6 +24,7 @@ class Elsewhere(HTTPAdapter):
         super().init_poolmanager(*args, source_address=("127.0.0.2", 0), **kwargs)  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_a_thousand_guesses_with_invented_addresses_are_stopped_and_the_owner_gets_in(new_system: NewSystem) -> None:
     system = new_system({"SLUICE_AUTH_THROTTLE": "on"}).start()
     victim = register(system.base_url)

@@ -94,6 +94,7 @@ def test_an_address_change_gets_the_same_answer_for_known_and_unknown_addresses(
     assert answers[0] == answers[1] and answers[0][0] == 202
 
 
+@pytest.mark.long
 @pytest.mark.one_machine("an emulator's answers take unequally long")
 def test_login_takes_as_long_for_a_known_address_as_for_an_unknown_one(system: Place, known: Person) -> None:
     times: dict[str, list[float]] = {"known": [], "unknown": []}

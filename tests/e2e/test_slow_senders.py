@@ -51,6 +51,7 @@ def test_beside_700_slow_senders_everybody_is_served(
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.long
 def test_a_dripping_head_is_disconnected_although_a_byte_comes_every_moment(connections: Connections) -> None:
     assert connections.open(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: a").drip() == b""
 

@@ -155,6 +155,7 @@ def test_ctrl_c_leaves_no_process_and_the_next_start_finds_everything(new_system
     assert (system.data_dir / "keys" / "token-signing.pem").read_bytes() == signing_key
 
 
+@pytest.mark.long
 def test_the_next_start_clears_what_a_killed_launcher_left(new_system: NewSystem) -> None:
     system = new_system()
     system.start()

@@ -181,6 +181,7 @@ def test_an_input_that_comes_again_is_not_computed_again_and_says_so(server: Ser
     assert usage("bob", "a text that is new") == (first, 0), "one account learns nothing of another's texts"
 
 
+@pytest.mark.long
 def test_two_thousand_short_inputs_are_answered_within_the_deadline(server: Server) -> None:
     given = {"model": "all-minilm-l6-v2", "input": [f"{n} tea" for n in range(2048)], "encoding_format": "base64"}
     answer = server.post("/v1/embeddings", given, headers={"x-sluice-deadline-ms": "25000"})

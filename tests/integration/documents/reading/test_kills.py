@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from sluice.adapters.documents.search.database import opened, rows
 from sluice.domain.documents.keys import index_key
 from tests.integration.documents.reading.place import ADA, Place
@@ -40,6 +42,7 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
+@pytest.mark.long
 def test_an_ingestion_killed_at_random_loses_and_doubles_no_file(place: Place) -> None:
     dice, store = random.Random(20261121), place.store()
     files = [

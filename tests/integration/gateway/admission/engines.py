@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -52,9 +53,11 @@ def why_no_referee() -> str | None:
     return None
 
 
-def names() -> list[str]:
-    """The engines to run on: DynamoDB Local only if it is installed, or if SUITE_REQUIRED=1 says that it has to be."""
-    return ["dynoxide", "dynamodb_local"] if REQUIRED or why_no_referee() is None else ["dynoxide"]
+def names() -> list[Any]:
+    """The engines to run on: DynamoDB Local only if it is installed, or if SUITE_REQUIRED=1 says that it has to be. It
+    is slow, so `make test` leaves it to `make test-aws`."""
+    referee = [pytest.param("dynamodb_local", marks=pytest.mark.long)]
+    return ["dynoxide", *(referee if REQUIRED or why_no_referee() is None else [])]
 
 
 def need_referee() -> None:

@@ -156,6 +156,7 @@ def test_a_body_that_was_asked_for_and_does_not_come_is_408(quick: Served) -> No
         assert client.rest().startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.long
 def test_a_request_near_the_idle_limit_is_answered_or_finds_the_connection_closed(quick: Served) -> None:
     """Never half of an answer, and no answer to a request that came before the limit (1 s) is lost."""
     for wait_s in (0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.5, 2.5):

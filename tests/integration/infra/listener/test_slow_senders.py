@@ -100,6 +100,7 @@ def test_a_machine_without_free_file_descriptors_goes_on(tmp_path: Path) -> None
         assert b" 200 " in running.fresh()
 
 
+@pytest.mark.long
 def test_many_deadlines_at_once_start_few_threads(quick: Served) -> None:
     with ExitStack() as stack:
         slow = [stack.enter_context(quick.open(DRIPPED_BODY)) for _ in range(150)]

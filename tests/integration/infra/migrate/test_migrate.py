@@ -74,6 +74,7 @@ def test_the_steps_change_exactly_their_attributes(old: Store) -> None:
     assert_upgraded(old)
 
 
+@pytest.mark.long
 def test_amazons_own_engine_accepts_every_index_and_step(old_on_referee: Store) -> None:
     migrate(old_on_referee.client, old_on_referee.prefix, page_items=2)
     assert structure.missing(old_on_referee.client, old_on_referee.prefix) == []
