@@ -59,6 +59,11 @@ class Progress:
     def is_complete(self) -> bool:
         return len(self.done) >= self.slices
 
+    @property
+    def results(self) -> tuple[int, int]:
+        """How many are in the output file, and in the error file."""
+        return self.completed, self.failed + self.undone
+
 
 @dataclass(frozen=True)
 class Batch:

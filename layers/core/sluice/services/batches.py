@@ -162,8 +162,7 @@ class Batches:
         if batch.is_overdue(now_ms) or (batch.is_stuck(now_ms) and self.store.change(batch, VALIDATING, now_ms)):
             self.queue.put(batch.account_id, batch.batch_id)
         progress = self.store.progress(batch.account_id, batch.batch_id)
-        done = progress.completed, progress.failed + progress.undone
-        return replace(batch, counts=(max(batch.counts[0], sum(done)), *done))
+        return replace(batch, counts=(max(batch.counts[0], sum(progress.results)), *progress.results))
 
     def cancel(self, account_id: str, batch_id: str) -> Batch:
         """Rows that run now end as ever. Errors: NotFound, Conflict (it has ended)."""
@@ -346,9 +345,11 @@ class Batches:
         status: Status = "expired" if progress.undone else "completed"
         if now.status == "cancelling":
             status = "cancelled"
-        firsts, wanted = sorted(progress.done), (progress.completed, progress.failed + progress.undone)
-        counts = (sum(wanted), *wanted)  # a cancellation during the validation left the first of them unknown
-        output, faults = self._file(now, "out", 1, firsts, wanted[0]), self._file(now, "err", 2, firsts, wanted[1])
+        answered, others = progress.results
+        # The sum, because a cancellation may have written over the number of rows what it had read before.
+        counts = (answered + others, answered, others)
+        firsts = sorted(progress.done)
+        output, faults = self._file(now, "out", 1, firsts, answered), self._file(now, "err", 2, firsts, others)
         self._end(replace(now, status=status, counts=counts, output_file_id=output, error_file_id=faults), LIVE)
 
     def _is_live(self, batch: Batch) -> bool:
